@@ -1,0 +1,1 @@
+"""The digit application: forms on paper in, a checked table out."""

@@ -1,0 +1,1 @@
+"""The ground floor: what things are, and where examples come from. Never imports torch."""

@@ -1,0 +1,1 @@
+"""Networks in torch, the zoo that names them, and the weights that ship."""

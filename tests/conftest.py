@@ -1,0 +1,24 @@
+"""Fixtures that every floor's tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def data_folder() -> Path | None:
+    """The folder of real data: SHANKHA_DATA, else ../shared/data beside the project; None where there is none."""
+    folder = Path(os.environ.get("SHANKHA_DATA", ROOT.parent / "shared" / "data"))
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def shankha_data() -> Path:
+    folder = data_folder()
+    if folder is None:
+        pytest.skip("no real data: set SHANKHA_DATA to a folder that holds digits/cmaterdb and digits/numtadb")
+    return folder
