@@ -224,7 +224,7 @@ def fit_temperature(logits: Floats, labels: Ints) -> float:
     if not len(labels):
         return 1.0
     low, high = 1.0 / TEMPERATURES[1], 1.0 / TEMPERATURES[0]
-    while high - low > 1e-5:
+    while high - low > 1e-7:
         step = _GOLDEN * (high - low)
         left, right = high - step, low + step
         left_loss = negative_log_likelihood(logits, labels, 1.0 / left)

@@ -192,7 +192,7 @@ def test_temperature_is_the_best_of_a_fine_grid(seed):
     logits, labels = rng.normal(0, 4, (30, 5)), rng.integers(0, 5, 30)
     fitted = metrics.negative_log_likelihood(logits, labels, metrics.fit_temperature(logits, labels))
     grid = np.geomspace(*metrics.TEMPERATURES, 60)
-    assert fitted <= min(metrics.negative_log_likelihood(logits, labels, float(t)) for t in grid) + 1e-5
+    assert fitted <= min(metrics.negative_log_likelihood(logits, labels, float(t)) for t in grid) + 1e-6
 
 
 def test_temperature_of_perfect_hopeless_empty_and_broken_logits_is_bounded():
