@@ -1,7 +1,8 @@
 """What a form is: fields of digit cells on pages, described in YAML, and where each cell lies on the paper.
 
 All lengths are millimetres from the top left corner of the page; boxes are (x, y, width, height).
-The printed page carries four ArUco markers (dictionary 5x5_1000), one a corner, clockwise from the top left.
+The printed page carries four ArUco markers (dictionary 5x5_1000), one a corner, clockwise from the top left,
+the heading between the upper two and a QR code between the lower two.
 Their ids say which form, which layout and which page it is (`marker_ids`), so a page of another form, or of
 an older version of this one, is never read as this one.
 """
@@ -30,10 +31,13 @@ PAGE_SIZES: Final[dict[str, tuple[float, float]]] = {
 }
 MARGIN_MM: Final = 10.0
 MARKER_MM: Final = 12.0
-TITLE_MM: Final = 14.0
-"""Height of the title's band below the top markers' upper edge."""
+TITLE_MM: Final = 18.0
+"""Height of the heading's band (title, note, how to write) below the top markers' upper edge."""
+QUIET_MM: Final = 4.0
+"""Free paper between a marker and the heading or any other print."""
 ROW_GAP_MM: Final = 4.0
 LABEL_GAP_MM: Final = 3.0
+COLUMN_GAP_MM: Final = 8.0
 MARKER_VALUES: Final = 250
 """ids of the dictionary a corner may carry; the corner itself is the id modulo 4."""
 
@@ -102,8 +106,9 @@ class Form(_Strict):
         width, height = self.page_size
         if min(width, height) < 100 or max(width, height) > 600:
             raise ValueError(f"page of {width:g} x {height:g} mm; 100 to 600 mm a side can be printed and read")
+        cell_width, cell_height = self.cell_size
         if min(self.cell_size) < 4 or max(self.cell_size) > 30:
-            raise ValueError(f"cell_size {self.cell_size[0]:g} x {self.cell_size[1]:g} mm; 4 to 30 mm a side can be read")
+            raise ValueError(f"cell_size {cell_width:g} x {cell_height:g} mm; 4 to 30 mm a side can be read")
         names = [field.name for field in self.fields]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -147,6 +152,18 @@ class PageLayout:
     def cells(self) -> tuple[Cell, ...]:
         """All cells of the page in reading order of the form's description."""
         return tuple(itertools.chain.from_iterable(place.cells for place in self.places))
+
+    @property
+    def heading(self) -> Box:
+        """The band between the upper markers that holds the title."""
+        left = MARGIN_MM + MARKER_MM + QUIET_MM
+        return left, MARGIN_MM, self.size[0] - 2 * left, TITLE_MM
+
+    @property
+    def code(self) -> Box:
+        """The square in the middle between the lower markers that holds the QR code."""
+        side = MARKER_MM
+        return (self.size[0] - side) / 2, self.size[1] - MARGIN_MM - side, side, side
 
 
 def load_form(path: Path) -> Form:
@@ -200,7 +217,7 @@ def lay_out(form: Form) -> tuple[PageLayout, ...]:
     columns, label to the left of the cells, over as many pages as they need.
 
     Raises:
-        ValueError: Cells overlap each other or a marker, or reach out of the page.
+        ValueError: Cells overlap each other or what else is printed, or reach out of the page.
     """
     placed: dict[int, list[FieldPlace]] = {}
     flow = _Flow(form)
@@ -238,9 +255,10 @@ class _Flow:
     def __init__(self, form: Form) -> None:
         self.form = form
         width, height = form.page_size
-        self.top = MARGIN_MM + max(MARKER_MM, TITLE_MM) + 8.0
+        self.top = MARGIN_MM + max(MARKER_MM, TITLE_MM) + 4.0
         self.bottom = height - MARGIN_MM - MARKER_MM - 3.0
-        self.column_width = (width - 2 * MARGIN_MM) / form.columns
+        gaps = COLUMN_GAP_MM * (form.columns - 1)
+        self.column_width = (width - 2 * MARGIN_MM - gaps) / form.columns
         self.number, self.column, self.y = 1, 0, self.top
 
     def next(self, field: FormField) -> tuple[int, FieldPlace]:
@@ -253,13 +271,13 @@ class _Flow:
         if self.y + height > self.bottom:
             self._next_column()
         cells_width = field.cells * width
-        label_width = self.column_width - cells_width - LABEL_GAP_MM - 2.0
+        label_width = self.column_width - cells_width - LABEL_GAP_MM
         if label_width < 15.0:
             raise ValueError(
                 f"field {field.name!r}: {field.cells} cells of {width:g} mm and a label do not fit a column "
                 f"of {self.column_width:g} mm"
             )
-        x = MARGIN_MM + self.column * self.column_width
+        x = MARGIN_MM + self.column * (self.column_width + COLUMN_GAP_MM)
         place = FieldPlace(
             field,
             (x, self.y, label_width, height),
@@ -302,13 +320,16 @@ def _marker_ids(fingerprint: str, number: int) -> tuple[int, int, int, int]:
 
 def _check_page(page: PageLayout) -> None:
     width, height = page.size
+    reserved = [(_grown(marker, 2.0), "a corner marker") for marker in page.markers]
+    reserved += [(page.heading, "the title"), (_grown(page.code, 2.0), "the QR code at the foot of the page")]
+    reserved += [(place.label, f"the label of field {place.field.name!r}") for place in page.places]
     for cell in page.cells:
         x, y, w, h = cell.box
         if x < 3 or y < 3 or x + w > width - 3 or y + h > height - 3:
             raise ValueError(f"cell {cell.position + 1} of field {cell.field!r} reaches out of page {page.number}")
-        for marker in page.markers:
-            if _overlap(cell.box, _grown(marker, 2.0)):
-                raise ValueError(f"cell {cell.position + 1} of field {cell.field!r} covers a corner marker")
+        for box, what in reserved:
+            if _overlap(cell.box, box):
+                raise ValueError(f"cell {cell.position + 1} of field {cell.field!r} covers {what}")
     for one, other in itertools.combinations(page.cells, 2):
         if _overlap(one.box, other.box):
             raise ValueError(
