@@ -28,7 +28,7 @@ def read_npz(path: Path, keys: tuple[str, ...]) -> dict[str, NDArray[Any]]:
                 found = f"holds {', '.join(archive.files) or 'nothing'}, not {', '.join(missing)}"
                 raise InputError(path, found, expected=f"the arrays {', '.join(keys)}")
             arrays = {key: archive[key] for key in keys}
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, AttributeError, TypeError, KeyError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, AttributeError, TypeError, MemoryError) as error:
         cure = "fetch the file again"
         raise InputError(path, f"is no plain .npz archive, or is damaged ({error})", cure=cure) from error
     except OSError as error:

@@ -48,7 +48,7 @@ class ArrayImages:
 
     def read(self, index: int) -> Image:
         """The picture, a view of the array."""
-        return self.pixels[index]
+        return np.asarray(self.pixels[index], np.uint8)
 
 
 @dataclass(frozen=True)
