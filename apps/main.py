@@ -1,0 +1,81 @@
+"""The one command, `shankha`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from apps.faults import report
+from apps.lazy import LazyCommand, group
+
+INTERRUPTED = 130
+
+_app = typer.Typer(
+    name="shankha",
+    epilog="Example: shankha digits new-form household.yaml --pdf blank.pdf",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"shankha {version('shankha')}")
+        raise typer.Exit
+
+
+@_app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Read handwritten Bengali digits off paper forms, on quantized models that need no PyTorch."""
+
+
+def command_tree() -> TyperGroup:
+    """Every command under its name. Nothing but this list is loaded until a command is called."""
+    root = typer.main.get_group(_app)
+    for command in (
+        group(
+            "digits",
+            "Paper forms: print them blank, read them filled.",
+            (
+                LazyCommand(
+                    "new-form",
+                    "apps.digits.printing:new_form",
+                    "Print a blank form.",
+                ),
+            ),
+            example="shankha digits new-form household.yaml --pdf blank.pdf",
+        ),
+    ):
+        root.add_command(command)
+    return root
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; every failure becomes one line on stderr.
+
+    Returns:
+        The exit code: 0 done, 1 bad arguments, 2 bad input, 3 missing dependency, 5 file access,
+        9 bad configuration, 15 other, 130 interrupted.
+    """
+    try:
+        outcome = command_tree().main(args=list(arguments), prog_name="shankha", standalone_mode=False)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        return report(error)
+    # An exit code comes back as the outcome where a command ended with typer.Exit.
+    return outcome if isinstance(outcome, int) else 0
+
+
+def main() -> None:
+    """Entry point of the `shankha` script."""
+    sys.exit(run(sys.argv[1:]))
