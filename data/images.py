@@ -20,7 +20,7 @@ MAX_PIXELS: Final = 80_000_000
 """Default bound on the pixels of one picture: an A3 sheet at 600 dpi has 70 million."""
 IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
-_FORMATS: Final = ("PNG", "JPEG", "MPO", "BMP", "DIB", "TIFF", "WEBP")
+_FORMATS: Final = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 _KINDS: Final = "a PNG, JPEG, BMP, TIFF or WebP picture"
 _MOSTLY_OPEN: Final = 0.5
 _MID_GREY: Final = 128
@@ -40,8 +40,8 @@ _DAMAGE: Final = (
     zlib.error,
 )
 
-# The bound is checked here, against the header and by the caller's own number.
-warnings.filterwarnings("ignore", category=Pillow.DecompressionBombWarning)
+# Damage is an error of ours, and so is a picture too large by the caller's own bound: Pillow need not warn of either.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def read_image(path: Path, *, page: int | None = None, max_pixels: int = MAX_PIXELS) -> Image:

@@ -1,4 +1,4 @@
-"""Splits that do not leak: whole groups (source, writer, scanned sheet, trajectory, camera site), never single frames."""
+"""Splits that do not leak: whole groups (source, writer, sheet, trajectory, camera site), never single frames."""
 
 from __future__ import annotations
 
