@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import ValidationError
+
 
 class ShankhaError(Exception):
     """An error with one clear line for the user: the file, what was found and expected, and what to do.
@@ -70,3 +72,14 @@ class ConfigurationError(ShankhaError):
     """A recipe, a form or another description is not valid."""
 
     exit_code = 9
+
+
+def validation_faults(error: ValidationError) -> str:
+    """The first faults that pydantic found, on one line: where each is and what is wrong with it."""
+    faults = []
+    for fault in error.errors()[:3]:
+        where = ".".join(str(part) for part in fault["loc"])
+        message = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
+        faults.append(f"{where}: {message}" if where else message)
+    more = error.error_count() - len(faults)
+    return "; ".join(faults) + (f"; and {more} more" if more else "")
