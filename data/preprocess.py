@@ -20,8 +20,11 @@ Image = NDArray[np.uint8]
 Polarity = Literal["dark", "light", "auto"]
 """Whether the ink is darker or lighter than the paper; "auto" finds out."""
 
-_PAPER_PAD: Final = 0.25
+_PAPER_WINDOW: Final = 0.6
+_PAPER_PAD: Final = 0.31
 _SPECK_SHARE: Final = 0.02
+_EDGE_BAND: Final = 0.16
+_LEAST_LEFT: Final = 0.3
 
 
 class DigitPreprocessing(BaseModel):
@@ -55,13 +58,23 @@ def ink_image(image: Image, spec: DigitPreprocessing, polarity: Polarity = "auto
     Returns:
         (size, size) uint8, 0 paper to 255 ink; all 0 where there is no ink.
     """
+    ink = tight_ink(image, spec, polarity)
+    return np.zeros((spec.size, spec.size), np.uint8) if ink is None else _fitted(ink, spec)
+
+
+def tight_ink(image: Image, spec: DigitPreprocessing, polarity: Polarity = "auto") -> Image | None:
+    """The picture's ink alone: (h, w) uint8, 0 paper to 255 full stroke, cropped to its box; None where there is none."""
     ink = _ink_map(_shrunk(image, spec.working_side), polarity)
     level = _ink_level(ink, spec.faintest)
     if level is None:
-        return np.zeros((spec.size, spec.size), np.uint8)
+        return None
     threshold, full = level
-    box = _ink_box(ink > threshold)
-    return _fitted(ink, box, (0.35 * threshold, full), spec)
+    (x, y, width, height), litter = _ink_box(ink > threshold)
+    if litter is not None:
+        ink = np.where(cv2.dilate(litter, np.ones((3, 3), np.uint8)) > 0, np.uint8(0), ink)
+    low = 0.35 * threshold
+    strength = (ink[y : y + height, x : x + width].astype(np.float32) - low) * (255.0 / max(1.0, full - low))
+    return np.clip(np.round(strength), 0, 255).astype(np.uint8)
 
 
 def ink_batch(images: Sequence[Image], spec: DigitPreprocessing, polarity: Polarity = "auto") -> Image:
@@ -105,21 +118,18 @@ def _grey(image: Image) -> Image:
 
 
 def _darker_than_paper(grey: Image) -> Image:
-    """Paper's local brightness less the pixel's. The closing's window is wider than any stroke."""
-    window = max(3, round(0.6 * max(grey.shape)) | 1)
-    pad = round(_PAPER_PAD * max(grey.shape)) + 2
-    padded = cv2.copyMakeBorder(grey, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=float(_paper_level(grey)))
+    """Paper's local brightness less the pixel's. The closing's window is wider than any stroke.
+
+    The frame's edge is repeated outwards: a slope of light stays a slope there, and a stroke along the edge stays
+    narrower than the window.
+    """
+    side = max(grey.shape)
+    window, pad = max(3, round(_PAPER_WINDOW * side) | 1), round(_PAPER_PAD * side) + 1
+    padded = cv2.copyMakeBorder(grey, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (window, window))
-    paper = cv2.blur(cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel), (window // 2 | 1, window // 2 | 1))
-    inner = paper[pad : pad + grey.shape[0], pad : pad + grey.shape[1]]
-    return np.asarray(cv2.subtract(inner, grey), np.uint8)
-
-
-def _paper_level(grey: Image) -> int:
-    """Brightness of the paper: the lighter side of Otsu's threshold, its median."""
-    threshold, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    lighter = grey[grey > threshold]
-    return int(np.median(lighter)) if lighter.size else int(np.median(grey))
+    paper = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)
+    paper = cv2.blur(paper, (window // 3 | 1, window // 3 | 1))[pad : pad + grey.shape[0], pad : pad + grey.shape[1]]
+    return np.asarray(cv2.subtract(paper, grey), np.uint8)
 
 
 def _ink_is_dark(grey: Image) -> bool:
@@ -152,38 +162,41 @@ def _ink_level(ink: Image, faintest: float) -> tuple[float, float] | None:
     return None if full < faintest else (float(threshold), full)
 
 
-def _ink_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """x, y, width, height around the ink, specks left out."""
-    count, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    areas = stats[1:count, cv2.CC_STAT_AREA]
-    kept = stats[1:count][areas >= max(1.0, _SPECK_SHARE * areas.sum())]
-    left, top = kept[:, cv2.CC_STAT_LEFT].min(), kept[:, cv2.CC_STAT_TOP].min()
-    right = (kept[:, cv2.CC_STAT_LEFT] + kept[:, cv2.CC_STAT_WIDTH]).max()
-    bottom = (kept[:, cv2.CC_STAT_TOP] + kept[:, cv2.CC_STAT_HEIGHT]).max()
-    return int(left), int(top), int(right - left), int(bottom - top)
+def _ink_box(mask: NDArray[np.bool_]) -> tuple[tuple[int, int, int, int], Image | None]:
+    """x, y, width, height around the digit, and a mask of what is left out of it, if anything.
+
+    Left out are specks, and ink that touches the frame and lies in the band along it: a cell's border, a neighbour's
+    stroke. Where little else would remain, all of it is the digit.
+    """
+    count, marked, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    if count == 2:
+        x, y, width, height = (int(value) for value in stats[1, :4])
+        return (x, y, width, height), None
+    left, top, width, height, area = stats[1:count].T
+    right, bottom = left + width, top + height
+    rows, columns = mask.shape
+    near_x, near_y = _EDGE_BAND * columns, _EDGE_BAND * rows
+    litter = ((left == 0) & (right <= near_x)) | ((right == columns) & (left >= columns - near_x))
+    litter |= ((top == 0) & (bottom <= near_y)) | ((bottom == rows) & (top >= rows - near_y))
+    if area[~litter].sum() < _LEAST_LEFT * area.sum():
+        litter[:] = False
+    kept = ~litter & (area >= _SPECK_SHARE * area[~litter].sum())
+    box = left[kept].min(), top[kept].min(), right[kept].max(), bottom[kept].max()
+    mask_of_litter = np.isin(marked, 1 + np.flatnonzero(litter)).astype(np.uint8) if litter.any() else None
+    return (int(box[0]), int(box[1]), int(box[2] - box[0]), int(box[3] - box[1])), mask_of_litter
 
 
-def _fitted(
-    ink: Image, box: tuple[int, int, int, int], levels: tuple[float, float], spec: DigitPreprocessing
-) -> Image:
-    """The box's ink, stretched over its levels, centred in the frame."""
-    x, y, width, height = box
+def _fitted(ink: Image, spec: DigitPreprocessing) -> Image:
+    """Tight ink, stretched towards a square and centred in the frame."""
+    height, width = ink.shape
     inner = spec.size - 2 * spec.margin
     longest = max(width, height)
-    # A stroke's box of one side only says nothing of its aspect: never stretch beyond four times.
+    # A box of a single stroke says nothing of a digit's aspect: never stretch it beyond four times.
     stretch = np.minimum(4.0, (longest / np.array([width, height], float)) ** spec.squareness)
-    fit_w, fit_h = np.maximum(1, np.round(inner * np.array([width, height]) * stretch / longest)).astype(int)
-    scale_x, scale_y = fit_w / width, fit_h / height
-    left, top = (spec.size - fit_w) / 2, (spec.size - fit_h) / 2
-    low, full = levels
-    strength = np.clip((ink.astype(np.float32) - low) * (255.0 / max(1.0, full - low)), 0, 255)
-    if scale_x < 1 or scale_y < 1:
-        patch = cv2.resize(strength[y : y + height, x : x + width], (int(fit_w), int(fit_h)), interpolation=cv2.INTER_AREA)
-        frame = np.zeros((spec.size, spec.size), np.float32)
-        frame[int(top) : int(top) + int(fit_h), int(left) : int(left) + int(fit_w)] = patch
-    else:
-        matrix = np.array(
-            [[scale_x, 0, left - scale_x * (x - 0.5) - 0.5], [0, scale_y, top - scale_y * (y - 0.5) - 0.5]], np.float64
-        )
-        frame = cv2.warpAffine(strength, matrix, (spec.size, spec.size), flags=cv2.INTER_CUBIC)
-    return np.clip(np.round(frame), 0, 255).astype(np.uint8)
+    fit_w, fit_h = (int(side) for side in np.maximum(1, np.round(inner * np.array([width, height]) * stretch / longest)))
+    shrinks = fit_w < width or fit_h < height
+    patch = cv2.resize(ink, (fit_w, fit_h), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    left, top = (spec.size - fit_w) // 2, (spec.size - fit_h) // 2
+    frame = np.zeros((spec.size, spec.size), np.uint8)
+    frame[top : top + fit_h, left : left + fit_w] = patch
+    return frame

@@ -1,0 +1,65 @@
+"""Pictures of a run: learning curves, confusion matrices, sheets of examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from data.files import whole_file
+from data.preprocess import Image
+
+_INK = "#1b6ca8"
+_ACCENT = "#c8553d"
+
+
+def plot_history(history: Sequence[dict[str, float]], path: Path) -> None:
+    """Loss, score and learning rate over the epochs, one row of numbers an epoch."""
+    epochs = [row["epoch"] for row in history]
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    plots = (("loss", "training loss", _ACCENT), ("score", "validation score", _INK), ("learning_rate", "learning rate", "#555"))
+    for axes, (key, title, colour) in zip(figure.subplots(1, 3), plots, strict=True):
+        axes.plot(epochs, [row[key] for row in history], color=colour, marker=".", linewidth=1.4)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("epoch", fontsize=9)
+        axes.grid(alpha=0.25)
+    _save(figure, path)
+
+
+def plot_confusion(confusion: NDArray[np.int64], names: Sequence[str], path: Path) -> None:
+    """A confusion matrix, rows true and columns read, coloured by the row's share, counts written in."""
+    share = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
+    figure = Figure(figsize=(0.6 * len(names) + 2, 0.55 * len(names) + 1.6), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(confusion):
+        if count:
+            colour = "white" if share[row, column] > 0.5 else (_ACCENT if row != column else "black")
+            axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color=colour)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_xlabel("read")
+    axes.set_ylabel("true")
+    axes.set_title(f"{np.trace(confusion)} of {confusion.sum()} right", fontsize=10)
+    _save(figure, path)
+
+
+def plot_sheet(images: Sequence[Image], captions: Sequence[str], path: Path, columns: int = 12) -> None:
+    """A sheet of grey pictures with captions; (H, W) uint8 each."""
+    rows = max(1, -(-len(images) // columns))
+    figure = Figure(figsize=(columns * 0.95, rows * 1.15), layout="constrained")
+    grid = np.atleast_1d(figure.subplots(rows, columns)).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, image, caption in zip(grid, images, captions, strict=False):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+        axes.set_title(caption, fontsize=7)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=110)

@@ -1,0 +1,69 @@
+"""`shankha train`: a recipe in, a run folder out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.errors import ArgumentError, FileAccessError
+from training.loop import Run
+from training.recipe import Recipe, load_recipe
+from training.task import Evaluation
+from training.tasks.digits import DigitTask
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+def data_root() -> Path:
+    """The folder of datasets: the environment's SHANKHA_DATA.
+
+    Raises:
+        FileAccessError: It is not set, or is no folder.
+    """
+    named = os.environ.get("SHANKHA_DATA")
+    if not named:
+        raise FileAccessError("SHANKHA_DATA", "is not set", cure="set it to the folder that holds the datasets")
+    if not Path(named).is_dir():
+        raise FileAccessError(named, "is no folder", cure="set SHANKHA_DATA to the folder that holds the datasets")
+    return Path(named)
+
+
+def recipe_at(name: str) -> Path:
+    """The recipe of that path, or the shipped recipe of that name.
+
+    Raises:
+        FileAccessError: There is neither.
+    """
+    for path in (Path(name), RECIPES / f"{name}.yaml"):
+        if path.is_file():
+            return path
+    shipped = ", ".join(sorted(path.stem for path in RECIPES.glob("*.yaml")))
+    raise FileAccessError(name, "no such recipe", expected=f"a YAML file, or one of {shipped}")
+
+
+def train(recipe: str, changes: Sequence[str], resume: Path | None, out: Path | None) -> tuple[Path, Evaluation]:
+    """Train a recipe, or go on with a run.
+
+    Args:
+        recipe: Path of a recipe, or name of a shipped one; its folder's own recipe counts when resuming.
+        changes: `key=value` changes to it.
+        resume: Run folder to go on with.
+        out: Run folder to make; by default `runs/<name>-<time>`.
+
+    Returns:
+        The run folder, and how its selected epoch does on validation.
+    """
+    if resume and (out or changes):
+        raise ArgumentError("--resume", "goes on with a run as it was", cure="leave out --out and --set")
+    if resume and not (resume / "recipe.yaml").is_file():
+        raise FileAccessError(resume, "is no run folder", expected="a folder with recipe.yaml")
+    plan = load_recipe(resume / "recipe.yaml" if resume else recipe_at(recipe), changes)
+    folder = resume or out or Path("runs") / f"{plan.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return folder, Run(build_task(plan), plan, folder).fit()
+
+
+def build_task(recipe: Recipe) -> DigitTask:
+    """The recipe's task over the data folder."""
+    return DigitTask(recipe, data_root())

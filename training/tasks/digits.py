@@ -1,0 +1,298 @@
+"""The digit task: handwritten digits and what is none, from datasets of cropped digits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from data.errors import ConfigurationError, InputError
+from data.labels import DIGIT_CLASSES, NOT_A_DIGIT
+from data.metrics import confusion_matrix, expected_calibration_error, softmax
+from data.preprocess import DigitPreprocessing, Image, ink_image, network_input, tight_ink
+from data.readers import DigitSet, read_digits
+from data.splits import stratified_holdout
+from models import zoo
+from training.augmentation.handwriting import HandwritingAugmenter
+from training.recipe import DigitSource, Recipe
+from training.regularization import regularized, smoothed, soft_cross_entropy
+from training.report import plot_confusion, plot_sheet
+from training.task import Evaluation, Task
+
+_SCORING_BATCH = 512
+
+
+@dataclass(frozen=True)
+class InkExamples:
+    """N digits as tight ink: `inks` (h, w) uint8 each, `labels` (N,) int64, `sources` (N,) str."""
+
+    inks: tuple[Image, ...]
+    labels: NDArray[np.int64]
+    sources: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, chosen: NDArray[np.int64]) -> InkExamples:
+        """The chosen examples, in that order."""
+        return InkExamples(tuple(self.inks[i] for i in chosen), self.labels[chosen], self.sources[chosen])
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Network-ready examples: `frames` (N, size, size) uint8 ink and `labels` (N,) int64, 10 for not a digit."""
+
+    frames: Image
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Held-out digits: `plain` as the datasets have them, `cells` as augmented form cells, some of them no digits."""
+
+    plain: Frames
+    cells: Frames
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """Which examples make a batch, and the seed that all its variation is drawn from."""
+
+    indices: NDArray[np.int64]
+    seed: int
+
+
+@dataclass(frozen=True)
+class DigitBatch:
+    """`frames` (B, size, size) uint8 ink, `labels` (B,) int64, and the seed for what is drawn on the whole batch."""
+
+    frames: Tensor
+    labels: Tensor
+    seed: int
+
+
+def load_inks(sources: Sequence[DigitSource], root: Path, spec: DigitPreprocessing) -> InkExamples:
+    """Read datasets and take the ink of every example, `repeat` times.
+
+    Raises:
+        InputError: Nothing readable is left. Examples without ink are an error of their dataset too.
+    """
+    inks: list[Image] = []
+    labels: list[int] = []
+    names: list[str] = []
+    for source in sources:
+        digits = _chosen(source, root)
+        for batch in digits.batches():
+            for index, image in zip(batch.indices, batch.images, strict=True):
+                ink = tight_ink(image, spec, digits.polarity)
+                if ink is not None:
+                    inks += [ink] * source.repeat
+                    labels += [int(digits.labels[index])] * source.repeat
+                    names += [str(digits.sources[index])] * source.repeat
+    if not inks:
+        raise InputError(root, "the recipe's datasets hold no readable digit", cure="check data.train in the recipe")
+    return InkExamples(tuple(inks), np.array(labels, np.int64), np.array(names))
+
+
+def _chosen(source: DigitSource, root: Path) -> DigitSet:
+    digits = read_digits(root / source.folder, source.split)
+    if source.sources is None:
+        return digits
+    missing = sorted(set(source.sources) - set(digits.sources.tolist()))
+    if missing:
+        known = ", ".join(sorted(set(digits.sources.tolist())))
+        raise ConfigurationError(source.folder, f"has no source {missing[0]!r}", expected=f"one of {known}")
+    return digits.select(np.isin(digits.sources, source.sources))
+
+
+class _AugmentedBatches(Dataset[DigitBatch]):
+    """Makes the batch of a plan; runs in worker processes."""
+
+    def __init__(self, examples: InkExamples, recipe: Recipe, plans: Sequence[BatchPlan]) -> None:
+        self.examples, self.recipe, self.plans = examples, recipe, plans
+        self.augmenter = HandwritingAugmenter(recipe.augmentation)
+
+    def __len__(self) -> int:
+        return len(self.plans)
+
+    def __getitem__(self, number: int) -> DigitBatch:
+        plan = self.plans[number]
+        made = augmented_frames(self.augmenter, self.examples, plan, self.recipe)
+        return DigitBatch(torch.from_numpy(made.frames), torch.from_numpy(made.labels), plan.seed)
+
+
+def augmented_frames(
+    augmenter: HandwritingAugmenter, examples: InkExamples, plan: BatchPlan, recipe: Recipe
+) -> Frames:
+    """The plan's examples as augmented, preprocessed cells; some become "not a digit"."""
+    augmenter.seed(plan.seed)
+    rng = np.random.default_rng([plan.seed, 1])
+    spoilt = rng.random(len(plan.indices)) < recipe.data.not_a_digit
+    neighbours = rng.integers(0, len(examples), len(plan.indices))
+    size = recipe.preprocessing.size
+    frames = np.zeros((len(plan.indices), size, size), np.uint8)
+    for frame, index, neighbour, is_spoilt in zip(frames, plan.indices, neighbours, spoilt, strict=True):
+        draw = augmenter.not_a_digit if is_spoilt else augmenter.digit
+        frame[:] = ink_image(draw(examples.inks[index], examples.inks[neighbour]), recipe.preprocessing, "dark")
+    return Frames(frames, np.where(spoilt, NOT_A_DIGIT, examples.labels[plan.indices]))
+
+
+class DigitTask(Task[DigitBatch]):
+    """Ten digits and "not a digit".
+
+    Args:
+        recipe: What to learn from and how to vary it.
+        root: The data folder that the recipe's dataset folders lie below.
+    """
+
+    def __init__(self, recipe: Recipe, root: Path) -> None:
+        self.recipe = recipe
+        own = load_inks(recipe.data.train, root, recipe.preprocessing)
+        _, source = np.unique(own.sources, return_inverse=True)
+        strata = source * len(DIGIT_CLASSES) + own.labels
+        kept, held = stratified_holdout(strata, recipe.data.validation_share, recipe.seed)
+        self.train = own.select(_some(kept, recipe.data.limit, recipe.seed))
+        self.held = own.select(held)
+        if recipe.data.validate_on:
+            other = load_inks(recipe.data.validate_on, root, recipe.preprocessing)
+            self.held = _both(self.held, other)
+
+    def network(self) -> nn.Module:
+        """A fresh network of the recipe."""
+        return zoo.build(self.recipe.network.name, **self.recipe.network.options)
+
+    @property
+    def steps(self) -> int:
+        """Whole batches in an epoch; the rest waits for another epoch's order."""
+        return max(1, len(self.train) // self.recipe.batch_size)
+
+    def plans(self, epoch: int) -> list[BatchPlan]:
+        """Which examples come when: a new order every epoch."""
+        rng = np.random.default_rng([self.recipe.seed, epoch])
+        order = rng.permutation(len(self.train))[: self.steps * self.recipe.batch_size]
+        seeds = rng.integers(0, 2**31 - 2, self.steps)
+        return [BatchPlan(part, int(seed)) for part, seed in zip(np.array_split(order, self.steps), seeds, strict=True)]
+
+    def batches(self, epoch: int) -> Iterator[DigitBatch]:
+        """The epoch's augmented batches, made by worker processes."""
+        batches = _AugmentedBatches(self.train, self.recipe, self.plans(epoch))
+        return iter(DataLoader(batches, batch_size=None, num_workers=self.recipe.workers, worker_init_fn=_one_thread))
+
+    def loss(self, network: nn.Module, batch: DigitBatch, device: torch.device) -> Tensor:
+        """Soft cross-entropy after the recipe's regularization; side heads weigh `deep_supervision`."""
+        regularization = self.recipe.regularization
+        inputs = self._inputs(batch.frames, device)
+        targets = smoothed(batch.labels.to(device), len(DIGIT_CLASSES), regularization.label_smoothing)
+        rng = np.random.default_rng([batch.seed, 2])
+        inputs, targets = regularized(inputs, targets, regularization.input, rng)
+        logits = network(inputs)
+        heads = logits if isinstance(logits, tuple) else (logits,)
+        side = sum((soft_cross_entropy(head, targets) for head in heads[1:]), start=torch.zeros((), device=device))
+        return soft_cross_entropy(heads[0], targets) + regularization.deep_supervision * side
+
+    def _inputs(self, frames: Tensor, device: torch.device) -> Tensor:
+        spec = self.recipe.preprocessing
+        inputs = (frames.to(device, torch.float32) / 255.0 - spec.mean) / spec.std
+        return inputs[:, None].contiguous(memory_format=torch.channels_last)
+
+    @cached_property
+    def validation(self) -> Validation:
+        """The held-out digits, drawn once: the same at every epoch and in every run with this seed."""
+        spec = self.recipe.preprocessing
+        inks = self.held
+        plain = np.stack([ink_image(ink, spec, "light") for ink in inks.inks])
+        augmenter = HandwritingAugmenter(self.recipe.augmentation)
+        parts = [
+            augmented_frames(augmenter, inks, BatchPlan(part, self.recipe.seed + 1000 + number), self.recipe)
+            for number, part in enumerate(np.array_split(np.arange(len(inks)), max(1, len(inks) // 128)))
+        ]
+        cells = Frames(np.concatenate([p.frames for p in parts]), np.concatenate([p.labels for p in parts]))
+        return Validation(Frames(plain, inks.labels), cells)
+
+    @torch.no_grad()
+    def logits(self, network: nn.Module, frames: Image, device: torch.device) -> NDArray[np.float32]:
+        """(N, 11) float32 logits of ink frames (N, size, size) uint8."""
+        network.eval()
+        parts = [
+            network(self._inputs(torch.from_numpy(frames[i : i + _SCORING_BATCH]), device)).float().cpu().numpy()
+            for i in range(0, len(frames), _SCORING_BATCH)
+        ]
+        return np.concatenate(parts)
+
+    def evaluate(self, network: nn.Module, device: torch.device) -> Evaluation:
+        """Accuracy among the ten digits on plain digits and on cells, and how well non-digits are told apart.
+
+        The score is the mean of the two accuracies less the mean negative log-likelihood's hundredth, which decides
+        between epochs of equal accuracy.
+        """
+        plain = self.logits(network, self.validation.plain.frames, device)
+        cells = self.logits(network, self.validation.cells.frames, device)
+        labels = self.validation.cells.labels
+        digit = labels != NOT_A_DIGIT
+        plain_right = plain[:, :NOT_A_DIGIT].argmax(axis=1) == self.validation.plain.labels
+        cell_right = cells[digit, :NOT_A_DIGIT].argmax(axis=1) == labels[digit]
+        probabilities = softmax(cells)
+        nll = -float(np.mean(np.log(np.maximum(1e-9, probabilities[np.arange(len(labels)), labels]))))
+        called_none = cells.argmax(axis=1) == NOT_A_DIGIT
+        metrics = {
+            "plain_accuracy": float(plain_right.mean()),
+            "cell_accuracy": float(cell_right.mean()),
+            "none_found": float(called_none[~digit].mean()) if (~digit).any() else 1.0,
+            "digits_lost": float(called_none[digit].mean()),
+            "cell_nll": nll,
+            "cell_ece": expected_calibration_error(probabilities[digit, :NOT_A_DIGIT].max(axis=1), cell_right),
+        }
+        return Evaluation((metrics["plain_accuracy"] + metrics["cell_accuracy"]) / 2 - nll / 100, metrics)
+
+    def picture(self, network: nn.Module, device: torch.device, folder: Path) -> None:
+        """Confusion on cells, the worst mistakes, and a sheet of training cells before preprocessing."""
+        cells = self.validation.cells
+        probabilities = softmax(self.logits(network, cells.frames, device))
+        read = probabilities.argmax(axis=1)
+        plot_confusion(confusion_matrix(cells.labels, read, len(DIGIT_CLASSES)), DIGIT_CLASSES, folder / "confusion.png")
+        wrong = np.flatnonzero(read != cells.labels)
+        worst = wrong[np.argsort(-probabilities[wrong, read[wrong]])][:48]
+        captions = [f"{_short(cells.labels[i])} read {_short(read[i])}" for i in worst]
+        plot_sheet([cells.frames[i] for i in worst], captions, folder / "mistakes.png")
+        plot_sheet(*self.sample_cells(48), folder / "training-cells.png")
+
+    def sample_cells(self, count: int) -> tuple[list[Image], list[str]]:
+        """Augmented cells (64, 64) uint8 before preprocessing and their labels, every fourth not a digit."""
+        augmenter = HandwritingAugmenter(self.recipe.augmentation)
+        augmenter.seed(self.recipe.seed)
+        rng = np.random.default_rng(self.recipe.seed)
+        images, captions = [], []
+        for number, index in enumerate(rng.integers(0, len(self.train), count)):
+            none = number % 4 == 3
+            draw = augmenter.not_a_digit if none else augmenter.digit
+            images.append(draw(self.train.inks[index], self.train.inks[(index + 1) % len(self.train)]))
+            captions.append("none" if none else _short(self.train.labels[index]))
+        return images, captions
+
+
+def _some(indices: NDArray[np.int64], limit: int | None, seed: int) -> NDArray[np.int64]:
+    if limit is None or limit >= len(indices):
+        return indices
+    return np.sort(np.random.default_rng(seed).choice(indices, limit, replace=False))
+
+
+def _both(one: InkExamples, other: InkExamples) -> InkExamples:
+    labels = np.concatenate([one.labels, other.labels])
+    return InkExamples(one.inks + other.inks, labels, np.concatenate([one.sources, other.sources]))
+
+
+def _short(label: int | np.integer) -> str:
+    return "none" if label == NOT_A_DIGIT else str(int(label))
+
+
+def _one_thread(_worker: int) -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
