@@ -189,7 +189,8 @@ def _ink_box(image: Image) -> tuple[int, int, int, int]:
 
 
 def _pen_width(image: Image, rng: np.random.Generator) -> int:
-    return max(1, round(max(image.shape) * rng.uniform(0.03, 0.08)))
+    longest: int = max(image.shape)
+    return max(1, round(longest * rng.uniform(0.03, 0.08)))
 
 
 def _ink_level(image: Image, rng: np.random.Generator) -> int:
