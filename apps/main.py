@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from typer.core import TyperGroup
@@ -40,7 +40,7 @@ def _root(
 
 def command_tree() -> TyperGroup:
     """Every command under its name. Nothing but this list is loaded until a command is called."""
-    root = typer.main.get_group(_app)
+    root = cast("TyperGroup", typer.main.get_command(_app))
     for command in (
         group(
             "digits",
@@ -54,6 +54,9 @@ def command_tree() -> TyperGroup:
             ),
             example="shankha digits new-form household.yaml --pdf blank.pdf",
         ),
+        LazyCommand("train", "apps.train:train", "Train a network as a recipe says."),
+        LazyCommand("export", "deploy.export:export", "Make an artifact of a training run."),
+        LazyCommand("bench", "deploy.bench:bench", "Measure artifacts side by side."),
     ):
         root.add_command(command)
     return root
