@@ -16,6 +16,7 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from data.files import write_text
 from deploy.runtime.artifact import Artifact
@@ -58,14 +59,14 @@ def bench(
     Example: shankha bench digits-float32 digits-int8
     """
     report = measure([Artifact.open(folder) for folder in artifacts])
-    table = Table("artifact", "weights", title=f"{report.cpu}, one thread", title_justify="left")
+    table = Table("artifact", "weights", title=Text(f"{report.cpu}, one thread"), title_justify="left")
     for batch in BATCHES:
         table.add_column(f"batch {batch}", justify="right")
         table.add_column("to the first", justify="right")
     for at, folder in enumerate(artifacts):
         mine = report.latencies[at * len(BATCHES) : (at + 1) * len(BATCHES)]
         numbers = [text for one in mine for text in (f"{one.milliseconds:.3f} ms", f"{one.ratio:.2f}")]
-        table.add_row(str(folder), mine[0].precision, *numbers)
+        table.add_row(Text(str(folder)), mine[0].precision, *numbers)
     Console().print(table)
     if json is not None:
         write_text(json, dumps(asdict(report), indent=1) + "\n")
