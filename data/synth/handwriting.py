@@ -133,7 +133,7 @@ def _strayed(path: Points, rng: np.random.Generator) -> Points:
     slow = rng.uniform(0, 0.03, 2) * np.sin(3.5 * path[:, ::-1] + phase[0])
     along = np.linspace(0, len(path) / _PER_SEGMENT, len(path))[:, None]
     fast = rng.uniform(0, 0.006, 2) * np.sin(5.0 * along + phase[1])
-    return path + slow + fast
+    return np.asarray(path + slow + fast, np.float64)
 
 
 def _inked(strokes: list[Points], hand: Hand, rng: np.random.Generator, height: int) -> Image:
