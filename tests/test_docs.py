@@ -47,7 +47,7 @@ def shankha_lines() -> Iterator[tuple[str, str]]:
             if words.startswith("shankha "):
                 yield str(document.relative_to(ROOT)), words.removeprefix("shankha ")
     for command in leaves(command_tree()):
-        for example in re.findall(r"Example: shankha (.*)", command.help or ""):
+        for example in re.findall(r"Example: shankha (.*)", f"{command.help}\n{command.epilog}"):
             yield f"help of {command.name}", example
 
 
