@@ -126,12 +126,13 @@ class DigitSet:
             yield _batch(self, range(start, min(start + size, len(self))))
 
     def check(self, tick: Callable[[int], None] | None = None) -> tuple[Problem, ...]:
-        """Decode every picture; the set's problems and those found now. `tick` hears how many were decoded."""
-        found = list(self.problems)
+        """Decode every picture; the set's problems and those found now. `tick` hears how many were tried so far."""
+        found, tried = list(self.problems), 0
         for batch in self.batches():
             found += batch.problems
+            tried += len(batch.indices) + len(batch.problems)
             if tick:
-                tick(len(batch.indices) + len(batch.problems))
+                tick(tried)
         return tuple(found)
 
 

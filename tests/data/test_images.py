@@ -178,9 +178,10 @@ def test_damage_gives_a_picture_or_an_input_error(
     path = tmp_path_factory.mktemp("damaged") / "a.png"
     path.write_bytes(damaged)
     try:
-        assert read_image(path).dtype == np.uint8
+        outcome = str(read_image(path).dtype)
     except InputError as error:
-        assert error.where == str(path)
+        outcome = error.where
+    assert outcome in {"uint8", str(path)}
 
 
 def test_a_jpeg_whose_preview_is_whole_but_itself_is_not(tmp_path: Path) -> None:
