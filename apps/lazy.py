@@ -27,12 +27,11 @@ class LazyCommand(TyperCommand):
         """Import the target and make its command."""
         module, _, attribute = self.target.partition(":")
         found = getattr(import_module(module), attribute)
-        if not isinstance(found, typer.Typer):
-            function, found = found, typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            found.command(self.name)(function)
-        command = cast("TyperCommand | TyperGroup", typer.main.get_command(found))
-        command.name = self.name
-        return command
+        if isinstance(found, typer.Typer):
+            return typer.main.get_group(found)
+        alone = typer.Typer(add_completion=False)
+        alone.command(self.name)(found)
+        return cast("TyperCommand", typer.main.get_command(alone))
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **options: Any) -> Any:
         """Parse the arguments as the real command does; the context that comes back is the real command's."""

@@ -54,6 +54,7 @@ def command_tree() -> TyperGroup:
             ),
             example="shankha digits new-form household.yaml --pdf blank.pdf",
         ),
+        LazyCommand("data", "apps.datasets:app", "Datasets: what there is, getting one, verifying a folder."),
         LazyCommand("evaluate", "apps.evaluate:evaluate", "Score an artifact on labelled digits."),
         LazyCommand("train", "apps.train:train", "Train a network as a recipe says."),
         LazyCommand("export", "deploy.export:export", "Make an artifact of a training run."),
