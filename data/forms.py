@@ -320,6 +320,12 @@ def _marker_ids(fingerprint: str, number: int) -> tuple[int, int, int, int]:
 
 def _check_page(page: PageLayout) -> None:
     width, height = page.size
+    for one, other in itertools.combinations(page.cells, 2):
+        if _overlap(one.box, other.box):
+            raise ValueError(
+                f"cell {one.position + 1} of field {one.field!r} overlaps cell {other.position + 1} "
+                f"of field {other.field!r} on page {page.number}"
+            )
     reserved = [(_grown(marker, 2.0), "a corner marker") for marker in page.markers]
     reserved += [(page.heading, "the title"), (_grown(page.code, 2.0), "the QR code at the foot of the page")]
     reserved += [(place.label, f"the label of field {place.field.name!r}") for place in page.places]
@@ -330,12 +336,6 @@ def _check_page(page: PageLayout) -> None:
         for box, what in reserved:
             if _overlap(cell.box, box):
                 raise ValueError(f"cell {cell.position + 1} of field {cell.field!r} covers {what}")
-    for one, other in itertools.combinations(page.cells, 2):
-        if _overlap(one.box, other.box):
-            raise ValueError(
-                f"cell {one.position + 1} of field {one.field!r} overlaps cell {other.position + 1} "
-                f"of field {other.field!r} on page {page.number}"
-            )
 
 
 def _grown(box: Box, by: float) -> Box:

@@ -142,7 +142,8 @@ def _marker_modules(number: int) -> NDArray[np.bool_]:
 
 
 def _code_modules(text: str) -> NDArray[np.bool_]:
-    return np.array([list(row) for row in segno.make(text, error="m", micro=False, boost_error=False).matrix], bool)
+    # The least correction gives the largest modules; segno adds what correction the size allows anyway.
+    return np.array([list(row) for row in segno.make(text, error="l", micro=False).matrix], bool)
 
 
 def _draw_modules(document: FPDF, box: Box, dark: NDArray[np.bool_]) -> None:
