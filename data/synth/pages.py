@@ -133,6 +133,8 @@ def drawn_from(images: Sequence[Image], labels: Sequence[int] | NDArray[np.integ
     by_value = [np.flatnonzero(np.asarray(labels) == value) for value in range(10)]
 
     def draw(value: int, rng: np.random.Generator) -> Image:
+        if not len(by_value[value]):
+            raise ValueError(f"no picture of the digit {value} was given")
         image = images[int(rng.choice(by_value[value]))]
         return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
 
