@@ -126,7 +126,7 @@ def _fetch(address: str, part: Path, size: int | None, tick: Tick | None, retrie
                 _attempt(session, address, part, size, tick)
                 return
             except (_BrokenOffError, requests.RequestException, urllib3.exceptions.HTTPError) as error:
-                if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
+                if isinstance(error, ValueError):  # what requests calls an address that is none
                     raise FileAccessError(address, f"is no address to fetch from ({error})") from error
                 failures = 1 if _length(part) > before else failures + 1
                 if failures >= retries.attempts:

@@ -33,6 +33,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
+        if error.errno is None or error.filename not in {None, str(temporary), str(path)}:
+            raise  # another file's trouble, or no trouble with a file at all
         raise _refused(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)

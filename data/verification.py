@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data.catalogue import Dataset, load_catalogue
 from data.download import Tick
-from data.errors import ArgumentError, FileAccessError, ShankhaError
+from data.errors import ArgumentError, FileAccessError, InputError, ShankhaError
 from data.files import sha256_of
 from data.readers import DigitSet, Problem, read_digits
 from data.store import MANIFEST, Manifest, Watch, files_below, read_manifest, unwatched
@@ -64,7 +64,7 @@ def verify(folder: Path, watch: Watch = unwatched) -> Verification:
         cure = "check the path, or get the dataset with `shankha data get`"
         raise FileAccessError(folder, "is no folder", cure=cure)
     if not (folder / MANIFEST).is_file():
-        examples, unreadable, left_out = _read_all(folder, watch)
+        examples, unreadable, left_out = _read_unlisted(folder, watch)
         return Verification(str(folder), None, 0, examples, (), (), (), unreadable, left_out)
     manifest = read_manifest(folder)
     missing, changed, extra = _compare(folder, manifest, watch)
@@ -111,6 +111,15 @@ def _read_known(folder: Path, watch: Watch) -> _Read:
         return _read_all(folder, watch)
     except ShankhaError as error:
         return None, (Problem.of(error),), ()
+
+
+def _read_unlisted(folder: Path, watch: Watch) -> _Read:
+    """As `_read_all`, for a folder without a manifest: there is nothing else to go by."""
+    try:
+        return _read_all(folder, watch)
+    except InputError as error:
+        found = f"holds no {MANIFEST}, and is no folder of digits either ({Path(error.where).name}: {error.found})"
+        raise InputError(folder, found, cure="give the folder of one dataset") from error
 
 
 def _read_all(folder: Path, watch: Watch) -> _Read:
