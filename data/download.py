@@ -137,9 +137,13 @@ def _fetch(address: str, part: Path, size: int | None, tick: Tick | None, retrie
 
 
 def _unreachable(address: str, part: Path, error: Exception) -> FileAccessError:
-    came = f" after {_length(part) / 1e6:,.1f} MB" if _length(part) else ""
+    why = "no answer in time" if isinstance(error, requests.Timeout) else str(error)
+    if isinstance(error, requests.ConnectionError):
+        why = "no connection to the server"
+    if not _length(part):
+        return FileAccessError(address, f"cannot be fetched ({why})", cure="check the connection and try again")
     cure = "check the connection and run the command again: it goes on from there"
-    return FileAccessError(address, f"cannot be fetched{came} ({error})", cure=cure)
+    return FileAccessError(address, f"cannot be fetched after {_length(part) / 1e6:,.1f} MB ({why})", cure=cure)
 
 
 def _attempt(session: requests.Session, address: str, part: Path, size: int | None, tick: Tick | None) -> None:

@@ -200,7 +200,7 @@ def test_a_busy_server_is_asked_again(site: Site, target: Path, status: int) -> 
 def test_nobody_answers(site: Site, target: Path) -> None:
     with served(Site()) as gone:
         address = gone.address
-    with pytest.raises(FileAccessError, match="cannot be fetched"):
+    with pytest.raises(FileAccessError, match="no connection to the server"):
         download(address, target, retries=QUICK)
 
 
