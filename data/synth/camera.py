@@ -94,12 +94,15 @@ class Phone:
     def draw(cls, rng: np.random.Generator, size: tuple[float, float] = (210.0, 297.0)) -> Phone:
         """A photograph as taken by hand in a room; `size` is the page's width and height in mm."""
         long_side = int(rng.integers(2000, 2800))
-        frame_wh = (round(long_side * 0.75), long_side)
+        quarters = int(rng.choice(4, p=(0.82, 0.04, 0.1, 0.04)))
+        # whoever photographs a page that lies across holds the phone across
+        across = (quarters % 2 == 1) != (size[0] > size[1])
+        frame_wh = (long_side, round(long_side * 0.75)) if across else (round(long_side * 0.75), long_side)
         warmth = rng.normal(0, 0.05)
         tables: tuple[Table, ...] = ("wood", "cloth", "plain")
         return cls(
             frame_wh=frame_wh,
-            corners=_draw_corners(frame_wh, size, rng),
+            corners=_draw_corners(frame_wh, size, quarters, rng),
             curl=(float(rng.normal(0, 0.006)), float(rng.normal(0, 0.006))),
             table=tables[rng.integers(3)],
             table_bgr=_TABLES_BGR[rng.integers(len(_TABLES_BGR))],
@@ -121,13 +124,13 @@ _TABLES_BGR: Final = ((60, 95, 140), (40, 60, 90), (120, 150, 175), (70, 70, 75)
 
 
 def _draw_corners(
-    frame_wh: tuple[int, int], size: tuple[float, float], rng: np.random.Generator
+    frame_wh: tuple[int, int], size: tuple[float, float], quarters: int, rng: np.random.Generator
 ) -> tuple[tuple[float, float], ...]:
     """Corners of a page that lies turned and tilted, but whole, in the frame."""
     width, height = frame_wh
     box = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]) * size
     tilt = rng.normal(0, 0.035, (4, 2)).clip(-0.08, 0.08) * size
-    turn = np.radians(np.clip(rng.normal(0, 5), -14, 14) + 90 * rng.choice(4, p=(0.82, 0.04, 0.1, 0.04)))
+    turn = np.radians(np.clip(rng.normal(0, 5), -14, 14) + 90 * quarters)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     quad = (box + tilt) @ rotation.T
     low, high = quad.min(0), quad.max(0)

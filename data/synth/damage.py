@@ -1,4 +1,4 @@
-"""Pages that a batch of real scans also holds: torn, blank, stained over."""
+"""Pages that a batch of real scans also holds: torn, blank, half covered, upside down."""
 
 from __future__ import annotations
 
