@@ -168,12 +168,11 @@ def scores_json(scores: DigitScores, artifact: Artifact) -> dict[str, Any]:
 
 
 def _accuracy_json(accuracy: Accuracy) -> dict[str, Any]:
-    interval = [accuracy.low, accuracy.high]
     return {
         "accuracy": _number(accuracy.share),
-        "interval": interval,
+        "interval": [accuracy.low, accuracy.high],
         "right": accuracy.right,
-        "digits": accuracy.total,
+        "n": accuracy.total,
     }
 
 

@@ -44,10 +44,13 @@ def write_graph(network: nn.Module, size: int, to: Path) -> None:
 
 
 def clean(path: Path) -> None:
-    """Drop notes of the tools that made the graph (names of files and functions among them), and check it."""
+    """Drop notes of the tools that made the graph (names of files and functions among them); check what is left."""
     model = onnx.load(path)
     model.doc_string = model.graph.doc_string = ""
     del model.metadata_props[:]
+    used = {node.domain for node in model.graph.node}
+    for opset in [opset for opset in model.opset_import if opset.domain not in used]:
+        model.opset_import.remove(opset)
     for part in (*model.graph.node, *model.graph.initializer, *model.graph.value_info):
         part.doc_string = ""
         del part.metadata_props[:]
