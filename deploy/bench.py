@@ -59,7 +59,9 @@ def bench(
     Example: shankha bench digits-float32 digits-int8
     """
     report = measure([Artifact.open(folder) for folder in artifacts])
-    table = Table("artifact", "weights", title=Text(f"{report.cpu}, one thread"), title_justify="left")
+    table = Table(title=Text(f"{report.cpu}, one thread"), title_justify="left")
+    table.add_column("artifact", overflow="fold")
+    table.add_column("weights")
     for batch in BATCHES:
         table.add_column(f"batch {batch}", justify="right")
         table.add_column("to the first", justify="right")
