@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("shankha", deadline=None)
+settings.load_profile("shankha")
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -22,3 +27,11 @@ def shankha_data() -> Path:
     if folder is None:
         pytest.skip("no real data: set SHANKHA_DATA to a folder that holds digits/cmaterdb and digits/numtadb")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing in a developer's own environment changes what the command line shows."""
+    for name in ("SHANKHA_TRACEBACK", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
