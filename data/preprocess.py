@@ -22,6 +22,8 @@ Polarity = Literal["dark", "light", "auto"]
 
 _PAPER_WINDOW: Final = 0.6
 _PAPER_PAD: Final = 0.31
+_SLOPE_GRID: Final = 24
+_INK_WEIGHT: Final = 0.02
 _SPECK_SHARE: Final = 0.02
 _EDGE_BAND: Final = 0.16
 _LEAST_LEFT: Final = 0.3
@@ -118,18 +120,37 @@ def _grey(image: Image) -> Image:
 
 
 def _darker_than_paper(grey: Image) -> Image:
-    """Paper's local brightness less the pixel's. The closing's window is wider than any stroke.
+    """Paper's local brightness less the pixel's: first the light's slope is taken out, then a closing finds the paper.
 
-    The frame's edge is repeated outwards: a slope of light stays a slope there, and a stroke along the edge stays
-    narrower than the window.
+    The closing's window is wider than any stroke. Around the picture lies plain paper, so that a stroke along the
+    edge of a tight crop is a stroke too.
     """
     side = max(grey.shape)
     window, pad = max(3, round(_PAPER_WINDOW * side) | 1), round(_PAPER_PAD * side) + 1
-    padded = cv2.copyMakeBorder(grey, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
-    kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (window, window))
-    paper = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)
+    level = _light_slope(grey)
+    flat = np.clip(grey - level + 255.0, 0, 255).astype(np.uint8)
+    padded = cv2.copyMakeBorder(flat, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=255)
+    paper = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_RECT, (window, window)))
     paper = cv2.blur(paper, (window // 3 | 1, window // 3 | 1))[pad : pad + grey.shape[0], pad : pad + grey.shape[1]]
-    return np.asarray(cv2.subtract(paper, grey), np.uint8)
+    return np.asarray(cv2.subtract(paper, flat), np.uint8)
+
+
+def _light_slope(grey: Image) -> NDArray[np.float32]:
+    """(H, W) brightness of the paper as a plane: least squares in which what lies below, the ink, hardly counts."""
+    rows, columns = grey.shape
+    step_y, step_x = -(-rows // _SLOPE_GRID), -(-columns // _SLOPE_GRID)
+    sample = grey[::step_y, ::step_x].astype(np.float64)
+    y, x = np.mgrid[0:rows:step_y, 0:columns:step_x]
+    terms = np.stack([np.ones(sample.size), y.ravel() / rows, x.ravel() / columns], axis=1)
+    values = sample.ravel()
+    weights = np.where(values >= np.percentile(values, 60), 1.0, _INK_WEIGHT)
+    plane = np.zeros(3)
+    for _ in range(4):
+        weighted = terms * weights[:, None]
+        plane = np.linalg.solve(weighted.T @ terms + 1e-3 * np.eye(3), weighted.T @ values)
+        weights = np.where(values >= terms @ plane - 2.0, 1.0, _INK_WEIGHT)
+    slopes = plane[1] * np.arange(rows, dtype=np.float32)[:, None] / rows, plane[2] * np.arange(columns) / columns
+    return (plane[0] + slopes[0] + slopes[1]).astype(np.float32)
 
 
 def _ink_is_dark(grey: Image) -> bool:
@@ -178,7 +199,10 @@ def _ink_box(mask: NDArray[np.bool_]) -> tuple[tuple[int, int, int, int], Image 
     near_x, near_y = _EDGE_BAND * columns, _EDGE_BAND * rows
     litter = ((left == 0) & (right <= near_x)) | ((right == columns) & (left >= columns - near_x))
     litter |= ((top == 0) & (bottom <= near_y)) | ((bottom == rows) & (top >= rows - near_y))
-    if area[~litter].sum() < _LEAST_LEFT * area.sum():
+    inner = ~litter
+    # A digit that itself reaches the frame on two sides is tightly cropped: what lies along the edge is part of it.
+    reached = [(left[inner] == 0), (right[inner] == columns), (top[inner] == 0), (bottom[inner] == rows)]
+    if area[inner].sum() < _LEAST_LEFT * area.sum() or sum(bool(side.any()) for side in reached) >= 2:
         litter[:] = False
     kept = ~litter & (area >= _SPECK_SHARE * area[~litter].sum())
     box = left[kept].min(), top[kept].min(), right[kept].max(), bottom[kept].max()

@@ -8,6 +8,7 @@ its own number, so a run that was killed and resumed ends with the same weights 
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,8 @@ class Run(Generic[BatchT]):
     def __init__(self, task: Task[BatchT], recipe: Recipe, folder: Path) -> None:
         self.task, self.recipe, self.folder = task, recipe, folder
         self.device = pick_device()
+        # Threads that share a core with a worker wait for each other at every layer: leave the workers theirs.
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) - recipe.workers))
         torch.manual_seed(recipe.seed)
         self.network: nn.Module = task.network().to(self.device, memory_format=torch.channels_last)
         self.average = optimization.MovingAverage(self.network, recipe.ema_decay)

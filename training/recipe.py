@@ -63,7 +63,7 @@ class Augmentation(_Strict):
     rotation: Annotated[float, Field(ge=0, le=45)] = 10.0
     shear: Annotated[float, Field(ge=0, le=45)] = 12.0
     scale: Annotated[float, Field(ge=0, le=1)] = 0.15
-    aspect: Annotated[float, Field(ge=0, le=1)] = 0.18
+    aspect: Annotated[float, Field(ge=0, le=1)] = 0.22
     elastic: Share = 0.4
     perspective: Share = 0.2
     stroke_thickness: Share = 0.5
@@ -71,6 +71,7 @@ class Augmentation(_Strict):
     border_remains: Share = 0.12
     neighbour_strokes: Share = 0.08
     specks: Share = 0.1
+    smear: Share = 0.04
     uneven_light: Share = 0.3
     blur: Share = 0.25
     noise: Share = 0.3
@@ -145,7 +146,7 @@ class Recipe(_Strict):
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 128
     ema_decay: Rate = 0.999
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    workers: Annotated[int, Field(ge=0, le=64)] = 2
+    workers: Annotated[int, Field(ge=0, le=64)] = 1
 
     @model_validator(mode="after")
     def _warmup_is_shorter_than_the_run(self) -> Recipe:

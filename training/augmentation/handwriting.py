@@ -20,6 +20,8 @@ CELL_SIDE: Final = 64
 """Side of an augmented cell in pixels; a 200-dpi cell of 8 x 10 mm is about that large."""
 _SMALLEST, _LARGEST = 18.0, 52.0
 _TYPICAL: Final = 34.0
+_WIPES: Final = 9
+"""Wiped once, a digit can still be read; wiped so often, it cannot."""
 
 
 class StrokeThickness(A.ImageOnlyTransform):
@@ -117,6 +119,8 @@ class HandwritingAugmenter:
             (64, 64) uint8, dark on light.
         """
         cell = self._written(self._shaped(ink))
+        if self.rng.random() < self.spec.smear:
+            cell = marks.smear(cell, self.rng)
         if self.rng.random() < self.spec.neighbour_strokes:
             side = ("left", "right")[int(self.rng.integers(2))]
             cell = marks.neighbour_strokes(cell, 255 - neighbour, self.rng, side)
@@ -140,7 +144,8 @@ class HandwritingAugmenter:
             if kind == "crossed":
                 cell = marks.strike_out(cell, self.rng)
             elif kind == "smear":
-                cell = marks.smear(cell, self.rng)
+                for _ in range(_WIPES):
+                    cell = marks.smear(cell, self.rng)
             else:
                 cell = np.minimum(cell, self._written(self._shaped(neighbour)))
         else:

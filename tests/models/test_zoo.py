@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from data.errors import ConfigurationError
+from models import zoo
+
+
+@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("count", [1, 3])
+def test_every_network_gives_eleven_logits(name: str, count: int) -> None:
+    network = zoo.build(name).eval()
+    assert network(torch.rand(count, 1, 32, 32)).shape == (count, 11)
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_deep_supervision_adds_a_head_while_training_only(name: str) -> None:
+    network = zoo.build(name, deep_supervision=True, dropout=0.1)
+    heads = network.train()(torch.rand(4, 1, 32, 32))
+    assert [head.shape for head in heads] == [(4, 11), (4, 11)]
+    assert network.eval()(torch.rand(4, 1, 32, 32)).shape == (4, 11)
+    assert zoo.parameters(network) == zoo.parameters(zoo.build(name))
+
+
+def test_spinal_head_needs_fewer_weights_and_multiplications_than_the_plain_one() -> None:
+    example = torch.rand(1, 1, 32, 32)
+    plain, spinal = zoo.build("vgg5"), zoo.build("vgg5-spinal")
+    assert zoo.parameters(spinal) < zoo.parameters(plain)
+    assert zoo.multiply_adds(spinal, example) < zoo.multiply_adds(plain, example)
+
+
+def test_multiply_adds_of_a_known_network() -> None:
+    network = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.Flatten(), nn.Linear(4 * 5 * 6, 7))
+    assert zoo.multiply_adds(network, torch.rand(1, 2, 5, 6)) == 2 * 9 * 4 * 30 + 120 * 7
+
+
+@pytest.mark.parametrize(("name", "options"), [("resnet-9000", {}), ("compact", {"width": 3})])
+def test_unknown_networks_and_options_are_refused(name: str, options: dict[str, int]) -> None:
+    with pytest.raises(ConfigurationError):
+        zoo.build(name, **options)
