@@ -6,8 +6,6 @@ the paper is torn, covered or folded, or the page was found in the wrong place, 
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,19 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.digits.register import PIXELS_PER_MM, Registration
+from apps.digits.sheet import Sheet
 from data.forms import Box, Cell, FieldPlace
-from data.preprocess import Image
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 
 LEAST_LINE: Final = 0.02
 """Mean contrast, as a share of the paper's brightness, from which lines are taken as seen."""
 
+LOST: Final = "its printed lines cannot be seen: torn, covered or folded"
+
 _REACH_MM: Final = 3.0
-_CELLS_A_PIECE: Final = 4
+_STEP: Final = 0.5
 _SIDE_STEP: Final = 6
-_RIDGE_BOUNDS: Final = (-0.05, 0.4)
-_INK: Final = 0.5
+_NEIGHBOURS: Final = 2
+_SLOPES: Final = np.linspace(-0.06, 0.06, 9)
+_STRETCHES: Final = np.linspace(-0.03, 0.03, 5)
+_INK: Final = 0.3
+"""Darkness of ink, above that of any printed line."""
 _HIDDEN_SHARE: Final = 0.6
 _FAINT_SHARE: Final = 0.35
 
@@ -43,45 +46,46 @@ class CellPlace:
 
 
 @dataclass(frozen=True)
-class FieldLines:
-    """Maps around one field's cells, its top left pixel at `origin` (x, y): contrast of lines across and down,
-    and the darkness of whatever lies there, all as shares of the paper's brightness."""
+class _Lines:
+    """How well thin lines show around one field: profiles of contrast, as shares of the paper's brightness.
 
-    place: FieldPlace
-    origin: tuple[int, int]
-    across: Floats
-    down: Floats
-    dark: Floats
+    `rows` is (cells, shifts, 2): at the top and bottom line of each cell, moved by each of the `shifts` (pixels);
+    `columns` is (cells + 1, shifts): at the lines down, left to right. NaN where ink hides the line.
+    """
 
-
-@dataclass(frozen=True)
-class _Piece:
-    """Shift of a few cells, in pixels, at the x of their middle; `contrast` of their lines."""
-
-    x: float
-    shift: tuple[float, float]
-    contrast: float
+    shifts: Floats
+    rows: Floats
+    columns: Floats
 
 
-def locate_cells(found: Registration) -> tuple[list[list[CellPlace]], float]:
+def locate_cells(found: Registration, sheet: Sheet) -> tuple[list[list[CellPlace]], float]:
     """Find every field's cells on the flattened page.
 
     Returns:
         The cells of each field, in the layout's order; and the typical contrast of the cell lines, which is below
         `LEAST_LINE` where they cannot be seen at all (then no cell is moved or doubted for its lines).
     """
-    fields = [_field_lines(found.page, place) for place in found.layout.places]
-    pieces = [_pieces(field) for field in fields]
-    contrasts = [piece.contrast for row in pieces for piece in row]
-    typical = float(np.median(contrasts))
-    if typical < LEAST_LINE:
-        return [[_judged(found, CellPlace(cell, _pixels(cell.box))) for cell in f.place.cells] for f in fields], typical
-    least = _FAINT_SHARE * typical
+    fields = [_find_lines(sheet, place) for place in found.layout.places]
+    edges = [_edges(lines, moves) for lines, moves in fields]
+    typical = float(np.nanmedian(np.concatenate([np.append(edge.ravel(), 0.0) for edge in edges])))
+    visible = typical >= LEAST_LINE
     located = []
-    for field, row in zip(fields, pieces, strict=True):
-        places = _moved(field.place, [piece for piece in row if piece.contrast >= least])
-        located.append([_judged(found, _with_lines(field, place, least)) for place in places])
+    for place, (_, moves), edge in zip(found.layout.places, fields, edges, strict=True):
+        row = []
+        for cell, move, contrasts in zip(place.cells, moves, edge, strict=True):
+            x, y, width, height = _pixels(cell.box)
+            dx, dy = move if visible else (0.0, 0.0)
+            lost = visible and _is_lost(contrasts, _FAINT_SHARE * typical)
+            row.append(_judged(found, CellPlace(cell, (x + float(dx), y + float(dy), width, height), LOST * lost)))
+        located.append(row)
     return located, typical
+
+
+def _is_lost(contrasts: Floats, least: float) -> bool:
+    """Whether no line is seen, or more than one is missing that ink does not hide."""
+    seen = contrasts[~np.isnan(contrasts)]
+    missing = int((seen < least).sum())
+    return missing > 1 or missing == len(seen)
 
 
 def _pixels(box: Box) -> Box:
@@ -90,111 +94,109 @@ def _pixels(box: Box) -> Box:
     return x - 0.5, y - 0.5, width, height
 
 
-def _field_lines(page: Image, place: FieldPlace) -> FieldLines:
-    margin = round((_REACH_MM + 1.5) * PIXELS_PER_MM)
-    first, last = _pixels(place.cells[0].box), _pixels(place.cells[-1].box)
-    left, top = max(0, round(first[0]) - margin), max(0, round(first[1]) - margin)
-    right, bottom = round(last[0] + last[2]) + margin, round(last[1] + last[3]) + margin
-    part = page[top:bottom, left:right]
-    # The printed orange is darkest in blue; a pen of any colour is dark in grey.
-    blue = _darkness(part[..., 0])
-    dark = _darkness(np.asarray(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), np.uint8))
-    return FieldLines(place, (left, top), _ridges(blue.T).T, _ridges(blue), dark)
+def _find_lines(sheet: Sheet, place: FieldPlace) -> tuple[_Lines, Floats]:
+    """The field's lines, and how far each cell is moved: (cells, 2) pixels, x and y."""
+    boxes = np.array([_pixels(cell.box) for cell in place.cells])
+    width, height = boxes[0, 2:]
+    reach = min(_REACH_MM * PIXELS_PER_MM, 0.4 * min(width, height))
+    shifts = np.arange(-reach, reach + _STEP, _STEP).astype(np.float32)
+    margin = round(reach) + 2 * _SIDE_STEP
+    left, top = np.round(boxes[0, :2]).astype(int) - margin
+    right, bottom = np.round(boxes[-1, :2] + boxes[-1, 2:]).astype(int) + margin
+    window = sheet.clip((int(left), int(top), int(right), int(bottom)))
+    printed = sheet.printed(window).astype(np.float32) / 255
+    ink = sheet.ink(window) > 255 * _INK
+    boxes[:, :2] -= window[:2]
+    rows = _rows(_ridges(printed.T, ink.T), boxes, shifts)
+    down = _best_moves(np.nan_to_num(rows).mean(2), shifts, _SLOPES * width)
+    columns = _columns(_ridges(printed, ink), boxes, down, shifts)
+    filled = np.nan_to_num(columns)
+    right_moves = _best_moves(0.5 * (filled[:-1] + filled[1:]), shifts, _STRETCHES * width)
+    return _Lines(shifts, rows, columns), np.stack([right_moves, down], 1)
 
 
-def _darkness(channel: Image) -> Floats:
-    paper = max(8.0, float(np.percentile(channel[::4, ::4], 75)))
-    return np.asarray(1.0 - channel.astype(np.float32) / paper, np.float32)
-
-
-def _ridges(dark: Floats) -> Floats:
-    """How much darker each pixel's column is than both sides of it: thin lines down, not edges or broad ink."""
-    middle = cv2.blur(np.ascontiguousarray(dark), (3, 1))
+def _ridges(printed: Floats, ink: NDArray[np.bool_]) -> Floats:
+    """How much darker each pixel is than the paper on both sides of it, left and right; NaN where there is ink."""
+    middle = np.asarray(cv2.blur(np.ascontiguousarray(printed), (3, 1)), np.float32)
     ridges = np.zeros_like(middle)
     step = _SIDE_STEP
     ridges[:, step:-step] = middle[:, step:-step] - np.maximum(middle[:, : -2 * step], middle[:, 2 * step :])
-    return np.clip(ridges, *_RIDGE_BOUNDS)
+    near = cv2.dilate(np.ascontiguousarray(ink, np.uint8), np.ones((1, 2 * step + 3), np.uint8))
+    ridges[near > 0] = np.nan
+    return ridges
 
 
-def _pieces(field: FieldLines) -> list[_Piece]:
-    cells = field.place.cells
-    count = -(-len(cells) // _CELLS_A_PIECE)
-    bounds = np.linspace(0, len(cells), count + 1).round().astype(int)
-    return [_piece(field, cells[a:b]) for a, b in itertools.pairwise(bounds)]
+def _profile(ridges: Floats) -> Floats:
+    """Mean of each column, NaN where ink hides most of it."""
+    clear = ~np.isnan(ridges)
+    count = clear.sum(0)
+    total = np.where(clear, ridges, 0).sum(0)
+    return np.where(count >= (1 - _HIDDEN_SHARE) * len(ridges), total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
-def _piece(field: FieldLines, cells: Sequence[Cell]) -> _Piece:
-    boxes = [_pixels(cell.box) for cell in cells]
-    left, top = boxes[0][0] - field.origin[0], boxes[0][1] - field.origin[1]
-    width, height = boxes[0][2], boxes[0][3]
-    right = left + width * len(boxes)
-    reach = min(_REACH_MM * PIXELS_PER_MM, 0.4 * min(width, height))
-    profile = field.across[:, max(0, round(left + 4)) : max(1, round(right - 4))].mean(1)
-    dy, rows = _best_shift(profile, np.array([top, top + height]), reach)
-    inner = field.down[max(0, round(top + dy + 4)) : max(1, round(top + dy + height - 4))]
-    if inner.size == 0:
-        return _Piece((left + right) / 2 + field.origin[0], (0.0, 0.0), 0.0)
-    dx, columns = _best_shift(inner.mean(0), left + width * np.arange(len(boxes) + 1.0), reach)
-    return _Piece((left + right) / 2 + field.origin[0], (dx, dy), min(rows, columns))
+def _rows(ridges: Floats, boxes: Floats, shifts: Floats) -> Floats:
+    """(cells, shifts, 2) from ridges with x and y exchanged."""
+    rows = np.empty((len(boxes), len(shifts), 2), np.float32)
+    for cell, (x, y, width, height) in enumerate(boxes):
+        profile = _profile(ridges[max(0, round(x) + 4) : round(x + width) - 3])
+        for side, line in enumerate((y, y + height)):
+            rows[cell, :, side] = np.interp(line + shifts, np.arange(len(profile)), profile, 0, 0)
+    return rows
 
 
-def _best_shift(profile: Floats, lines: NDArray[np.floating], reach: float) -> tuple[float, float]:
-    """Shift within `reach` at which the profile is highest on the lines, to a fraction of a pixel; its mean there."""
-    shifts = np.arange(-reach, reach + 0.25, 0.5)
-    places = np.arange(len(profile))
-    samples = np.interp((lines[None] + shifts[:, None]).ravel(), places, profile, left=0, right=0)
-    contrast = samples.reshape(len(shifts), len(lines)).mean(1)
-    score = contrast * (1 - 0.25 * (shifts / reach) ** 2)
+def _columns(ridges: Floats, boxes: Floats, down: Floats, shifts: Floats) -> Floats:
+    """(cells + 1, shifts)."""
+    ends = np.append(boxes[:, 0], boxes[-1, 0] + boxes[-1, 2])
+    columns = np.empty((len(ends), len(shifts)), np.float32)
+    reach = int(shifts[-1]) + 2
+    for line, x in enumerate(ends):
+        cell = min(line, len(boxes) - 1)
+        y, first = boxes[cell, 1] + down[cell], max(0, round(x) - reach)
+        profile = _profile(ridges[max(0, round(y) + 4) : round(y + boxes[cell, 3]) - 3, first : round(x) + reach + 1])
+        columns[line] = np.interp(x + shifts, first + np.arange(len(profile)), profile, 0, 0)
+    return columns
+
+
+def _best_moves(contrast: Floats, shifts: Floats, slopes: Floats) -> Floats:
+    """(cells,) shift of each cell, in pixels, at which its lines and those of its neighbours show best.
+
+    The neighbours may be shifted more or less by one of the `slopes` (pixels a cell): curled paper leaves rows
+    slanted. `contrast` is (cells, shifts).
+    """
+    cells, count = contrast.shape
+    offsets = np.round(slopes / _STEP).astype(int)
+    pad = int(np.abs(offsets).max()) * _NEIGHBOURS
+    padded = np.pad(contrast, ((0, 0), (pad, pad)))
+    prior = 1 - 0.25 * (shifts / shifts[-1]) ** 2
+    moves = np.empty(cells, np.float32)
+    for cell in range(cells):
+        near = range(max(0, cell - _NEIGHBOURS), min(cells, cell + _NEIGHBOURS + 1))
+        starts = [[pad + offset * (other - cell) for other in near] for offset in offsets]
+        score = np.array([[padded[o, s : s + count] for o, s in zip(near, row, strict=True)] for row in starts]).mean(1)
+        moves[cell] = _peak((score * prior).max(0), shifts)
+    return moves
+
+
+def _peak(score: Floats, shifts: Floats) -> float:
+    """Shift of the highest score, to a fraction of a step."""
     best = int(score.argmax())
-    shift = float(shifts[best])
-    if 0 < best < len(shifts) - 1:
-        before, here, after = score[best - 1 : best + 2]
-        bend = before - 2 * here + after
-        shift += 0.25 * (before - after) / bend if bend < 0 else 0.0
-    return shift, float(contrast[best])
+    if score[best] < LEAST_LINE / 2:
+        return 0.0
+    if not 0 < best < len(score) - 1:
+        return float(shifts[best])
+    before, here, after = score[best - 1 : best + 2]
+    bend = before - 2 * here + after
+    return float(shifts[best]) + (0.5 * _STEP * float((before - after) / bend) if bend < 0 else 0.0)
 
 
-def _moved(place: FieldPlace, pieces: Sequence[_Piece]) -> list[CellPlace]:
-    """The field's cells, shifted as its pieces say: evenly, or along a straight line through several pieces."""
-    boxes = [_pixels(cell.box) for cell in place.cells]
-    if not pieces:
-        return [CellPlace(cell, box) for cell, box in zip(place.cells, boxes, strict=True)]
-    xs = np.array([piece.x for piece in pieces])
-    shifts = np.array([piece.shift for piece in pieces])
-    line = np.polyfit(xs, shifts, 1) if len(pieces) > 1 else np.stack([[0.0, 0.0], shifts[0]])
-    moved = []
-    for cell, (x, y, width, height) in zip(place.cells, boxes, strict=True):
-        dx, dy = line[0] * (x + width / 2) + line[1]
-        moved.append(CellPlace(cell, (x + float(dx), y + float(dy), width, height)))
-    return moved
-
-
-def _with_lines(field: FieldLines, place: CellPlace, least: float) -> CellPlace:
-    """The place, in doubt unless at least three of its lines are seen, those hidden under ink left out."""
-    seen = [contrast for contrast in _edge_contrasts(field, place.box) if contrast is not None]
-    faint = sum(contrast < least for contrast in seen)
-    if len(seen) >= 2 and faint > 1:
-        return CellPlace(place.cell, place.box, "its printed lines cannot be seen: torn, covered or folded")
-    return place
-
-
-def _edge_contrasts(field: FieldLines, box: Box) -> list[float | None]:
-    """Contrast of the four lines; None where ink hides a line."""
-    x, y = box[0] - field.origin[0], box[1] - field.origin[1]
-    left, top, right, bottom = round(x), round(y), round(x + box[2]), round(y + box[3])
-    if left < 2 or top < 2 or right + 2 >= field.dark.shape[1] or bottom + 2 >= field.dark.shape[0]:
-        return [0.0] * 4
-    inner_x, inner_y = slice(left + 4, right - 3), slice(top + 4, bottom - 3)
-    edges = [(field.across, field.dark, row, inner_x) for row in (top, bottom)]
-    edges += [(field.down.T, field.dark.T, column, inner_y) for column in (left, right)]
-    return [_line_contrast(ridges[at - 1 : at + 2, along], dark[at, along]) for ridges, dark, at, along in edges]
-
-
-def _line_contrast(ridges: Floats, dark: Floats) -> float | None:
-    clear = dark < _INK
-    if clear.mean() < 1 - _HIDDEN_SHARE:
-        return None
-    return float(ridges[:, clear].mean(1).max())
+def _edges(lines: _Lines, moves: Floats) -> Floats:
+    """(cells, 4) contrast of each cell's lines - top, bottom, left, right - within a pixel and a half of its box."""
+    edges = np.empty((len(moves), 4), np.float32)
+    for cell, (dx, dy) in enumerate(moves):
+        near_y, near_x = (np.abs(lines.shifts - move) <= 1.5 for move in (dy, dx))
+        profiles = [*lines.rows[cell][near_y].T, lines.columns[cell][near_x], lines.columns[cell + 1][near_x]]
+        edges[cell] = [np.nan if np.isnan(profile).any() else profile.max() for profile in profiles]
+    return edges
 
 
 def _judged(found: Registration, place: CellPlace) -> CellPlace:

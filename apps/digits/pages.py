@@ -37,19 +37,17 @@ class PageRef:
     count: int
 
 
-def find_pages(inputs: Sequence[Path], leave_out: Path) -> tuple[list[PageRef | ShankhaError], int]:
+def find_pages(inputs: Sequence[Path], leave_out: Path) -> list[PageRef | ShankhaError]:
     """List the pages of files and folders, without decoding one.
 
     Folders are searched through and through in natural order; hidden files and files of other kinds are passed
     over, and so is `leave_out` (the folder of results). A file met twice is read once.
 
     Returns:
-        Pages in the order of the inputs, with an error in the place of each file that has no readable page;
-        and the number of files.
+        Pages in the order of the inputs, with an error in the place of each file that has no readable page.
     """
     found: list[PageRef | ShankhaError] = []
     seen: set[str] = set()
-    files = 0
     for given in inputs:
         for item in _files_in(given, leave_out):
             if isinstance(item, Path):
@@ -57,9 +55,8 @@ def find_pages(inputs: Sequence[Path], leave_out: Path) -> tuple[list[PageRef | 
                 if identity in seen:
                     continue
                 seen.add(identity)
-                files += 1
             found.extend(_pages_of(item) if isinstance(item, Path) else [item])
-    return found, files
+    return found
 
 
 def _files_in(given: Path, leave_out: Path) -> Iterator[Path | ShankhaError]:

@@ -1,0 +1,130 @@
+"""Pictures for audit: the page with what was read in every cell, and the cells cut out side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from apps.digits.locate import CellPlace
+from apps.digits.register import PIXELS_PER_MM
+from data.files import write_bytes
+from data.labels import BENGALI
+from data.preprocess import Image
+from data.types import CellReading, CellState, SourceBox
+
+COLOURS_BGR: Final[dict[CellState, tuple[int, int, int]]] = {
+    "digit": (60, 140, 20),
+    "blank": (150, 150, 150),
+    "struck": (190, 40, 150),
+    "doubtful": (30, 30, 225),
+}
+_NAMES: Final[dict[CellState, str]] = {
+    "digit": "sure",
+    "blank": "blank",
+    "struck": "crossed out or no digit",
+    "doubtful": "to check",
+}
+_FONT: Final = Path(__file__).parent / "fonts" / "NotoSansBengali-Bold.ttf"
+_LEGEND_FONT: Final = Path(__file__).parent / "fonts" / "NotoSans-Regular.ttf"
+_READING_MM: Final = 3.6
+_MARGIN_MM: Final = 1.0
+_QUALITY: Final = 85
+
+
+def draw_overlay(page: Image, places: Sequence[CellPlace], cells: Sequence[CellReading]) -> Image:
+    """The page with each cell's box in the colour of its state and its reading below, ready to be looked at."""
+    picture = page.copy()
+    for place, cell in zip(places, cells, strict=True):
+        colour = COLOURS_BGR[cell.state]
+        x, y, width, height = place.box
+        corner = round(x), round(y)
+        cv2.rectangle(picture, corner, (round(x + width), round(y + height)), colour, 2 if cell.state == "blank" else 3)
+        text = _sign(cell)
+        if text:
+            glyph = _rendered(text, round(_READING_MM * PIXELS_PER_MM), _FONT)
+            middle = round(x + width / 2) - glyph.shape[1] // 2
+            _stamp(picture, glyph, (middle, round(y + height) + 3), colour)
+    _draw_legend(picture)
+    return picture
+
+
+def _sign(cell: CellReading) -> str:
+    if cell.state == "struck":
+        return "×"
+    digit = "" if cell.value is None else BENGALI[cell.value]
+    return f"{digit}?" if cell.state == "doubtful" else digit
+
+
+@cache
+def _rendered(text: str, height: int, font: Path) -> Image:
+    """(h, w) uint8 coverage of the text, cropped to its letters; `height` is the font's size in pixels."""
+    face = ImageFont.truetype(str(font), height)
+    left, top, right, bottom = face.getbbox(text)
+    canvas = Pillow.new("L", (max(1, int(right - left)), max(1, int(bottom - top))), 0)
+    ImageDraw.Draw(canvas).text((-left, -top), text, fill=255, font=face)
+    return np.asarray(canvas, np.uint8)
+
+
+def _stamp(picture: Image, glyph: Image, corner: tuple[int, int], colour: tuple[int, int, int]) -> None:
+    """Set the glyph on a pale ground with its top left at `corner`, as far as it lies in the picture."""
+    pad = 2
+    height, width = glyph.shape[0] + 2 * pad, glyph.shape[1] + 2 * pad
+    left = min(max(0, corner[0] - pad), picture.shape[1] - width)
+    top = min(max(0, corner[1] - pad), picture.shape[0] - height)
+    if left < 0 or top < 0:
+        return
+    ground = picture[top : top + height, left : left + width]
+    pale = ground.astype(np.float32) * 0.25 + 255 * 0.75
+    cover = np.pad(glyph, pad)[..., None].astype(np.float32) / 255
+    ground[:] = np.round(pale * (1 - cover) + np.array(colour, np.float32) * cover).astype(np.uint8)
+
+
+def _draw_legend(picture: Image) -> None:
+    x, size = round(12 * PIXELS_PER_MM), round(3.2 * PIXELS_PER_MM)
+    for state, name in _NAMES.items():
+        cv2.rectangle(picture, (x, 12), (x + size, 12 + size), COLOURS_BGR[state], 3)
+        glyph = _rendered(name, size, _LEGEND_FONT)
+        _stamp(picture, glyph, (x + size + 10, 12 + (size - glyph.shape[0]) // 2), (60, 60, 60))
+        x += size + glyph.shape[1] + 40
+
+
+def crop_sheet(page: Image, fields: Sequence[Sequence[CellPlace]]) -> tuple[Image, list[SourceBox]]:
+    """All cells cut out with a little of their surroundings, a row a field.
+
+    Returns:
+        The picture (H, W, 3) BGR, and each cell's place in it, field by field.
+    """
+    margin = _MARGIN_MM * PIXELS_PER_MM
+    width, height = (round(side + 2 * margin) for side in fields[0][0].box[2:])
+    gap = 4
+    columns = max(len(places) for places in fields)
+    sheet = np.full((len(fields) * (height + gap), columns * (width + gap), 3), 255, np.uint8)
+    boxes = []
+    for row, places in enumerate(fields):
+        for column, place in enumerate(places):
+            left, top = round(place.box[0] - margin), round(place.box[1] - margin)
+            x, y = column * (width + gap), row * (height + gap)
+            _copy(page, (left, top), sheet[y : y + height, x : x + width])
+            boxes.append((x, y, width, height))
+    return sheet, boxes
+
+
+def _copy(page: Image, corner: tuple[int, int], target: Image) -> None:
+    """Fill the target from the page at the corner; what lies off the page stays as it is."""
+    left, top = corner
+    x0, y0 = max(0, left), max(0, top)
+    part = page[y0 : max(y0, top + target.shape[0]), x0 : max(x0, left + target.shape[1])]
+    target[y0 - top : y0 - top + part.shape[0], x0 - left : x0 - left + part.shape[1]] = part
+
+
+def write_jpeg(path: Path, picture: Image) -> None:
+    """Write the picture, whole or not at all."""
+    _, packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    write_bytes(path, packed.tobytes())

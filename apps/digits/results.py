@@ -1,0 +1,134 @@
+"""The tables of a scan - forms.csv, cells.csv, problems.csv - and its summary."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from data.files import whole_file
+from data.forms import Form, lay_out
+from data.labels import Script, in_script
+from data.types import CellReading, PageReading, PageStatus, Problem
+
+FORMS: Final = "forms.csv"
+CELLS: Final = "cells.csv"
+PROBLEMS: Final = "problems.csv"
+
+FORM_COLUMNS: Final = ("file", "page", "form_page", "status")
+CELL_COLUMNS: Final = (
+    "file",
+    "page",
+    "form_page",
+    "field",
+    "position",
+    "value",
+    "confidence",
+    "runner_up",
+    "runner_up_confidence",
+    "state",
+    "note",
+    "crop",
+    "crop_box",
+)
+PROBLEM_COLUMNS: Final = ("file", "page", "field", "value", "kind", "problem", "what_to_do", "picture")
+
+# Excel takes UTF-8 for what it is, Bengali file names and digits included, only behind this mark.
+_ENCODING: Final = "utf-8-sig"
+
+
+@dataclass(frozen=True)
+class PageResult:
+    """A page of the input, `page` counting from 1, and what was read on it; `page` is None for a whole file."""
+
+    file: Path
+    page: int | None
+    reading: PageReading
+
+
+@dataclass
+class Counts:
+    """How much was read, and how much is left to a person."""
+
+    pages: dict[PageStatus, int] = field(default_factory=lambda: {"ok": 0, "review": 0, "failed": 0})
+    cells: dict[str, int] = field(default_factory=lambda: {"digit": 0, "blank": 0, "struck": 0, "doubtful": 0})
+    problems: int = 0
+
+    def add(self, reading: PageReading) -> None:
+        """Count one more page."""
+        self.pages[reading.status] += 1
+        self.problems += len(reading.problems)
+        for cell in reading.cells:
+            self.cells[cell.state] += 1
+
+
+def write_tables(folder: Path, form: Form, script: Script, results: Iterator[PageResult]) -> Counts:
+    """Write the three tables, each whole or not at all, one page in memory at a time.
+
+    Args:
+        folder: The folder of results.
+        form: The form; its fields are the columns of forms.csv.
+        script: How digits are written.
+        results: The pages in order.
+
+    Raises:
+        FileAccessError: The folder cannot be written.
+    """
+    counts = Counts()
+    fields = [place.field.name for layout in lay_out(form) for place in layout.places]
+    with (
+        _table(folder / FORMS, (*FORM_COLUMNS, *fields)) as forms,
+        _table(folder / CELLS, CELL_COLUMNS) as cells,
+        _table(folder / PROBLEMS, PROBLEM_COLUMNS) as problems,
+    ):
+        for result in results:
+            page = result.reading
+            counts.add(page)
+            where = [_harmless(result.file.as_posix()), result.page or ""]
+            values = {name: in_script(text, script) for name, text in page.values.items()}
+            form_page = page.form_page or ""
+            forms.writerow([*where, form_page, page.status, *(values.get(name, "") for name in fields)])
+            cells.writerows([*where, form_page, *_cell_row(cell, page, script)] for cell in page.cells)
+            problems.writerows([*where, *_problem_row(problem, page, values)] for problem in page.problems)
+    return counts
+
+
+@contextlib.contextmanager
+def _table(path: Path, columns: Sequence[str]) -> Iterator[Any]:
+    with whole_file(path) as temporary, temporary.open("w", encoding=_ENCODING, newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\r\n")
+        writer.writerow(columns)
+        yield writer
+
+
+def _harmless(text: str) -> str:
+    """A file's name as a spreadsheet's cell: one that would be run as a formula is made plain text."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _cell_row(cell: CellReading, page: PageReading, script: Script) -> list[object]:
+    shown = cell.state in {"digit", "doubtful"}
+    return [
+        cell.field,
+        cell.position + 1,
+        _digit(cell.value if shown else None, script),
+        "" if cell.confidence is None else f"{cell.confidence:.4f}",
+        _digit(cell.runner_up if shown else None, script),
+        "" if cell.runner_up_confidence is None else f"{cell.runner_up_confidence:.4f}",
+        cell.state,
+        cell.note,
+        page.crops,
+        " ".join(map(str, cell.crop)),
+    ]
+
+
+def _digit(value: int | None, script: Script) -> str:
+    return "" if value is None else in_script(str(value), script)
+
+
+def _problem_row(problem: Problem, page: PageReading, values: dict[str, str]) -> list[object]:
+    value = values.get(problem.field, "")
+    return [problem.field, value, problem.kind, problem.what, problem.cure, page.overlay]
