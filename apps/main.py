@@ -17,7 +17,7 @@ INTERRUPTED = 130
 
 _app = typer.Typer(
     name="shankha",
-    epilog="Example: shankha digits new-form household.yaml --pdf blank.pdf",
+    epilog="Example: shankha digits scan scans/ --form household.yaml --out results",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -42,17 +42,15 @@ def command_tree() -> TyperGroup:
     """Every command under its name. Nothing but this list is loaded until a command is called."""
     root = cast("TyperGroup", typer.main.get_command(_app))
     for command in (
+        LazyCommand("demo", "apps.demo:demo", "Do the main jobs on bundled input and say what to look at."),
         group(
             "digits",
             "Paper forms: print them blank, read them filled.",
             (
-                LazyCommand(
-                    "new-form",
-                    "apps.digits.printing:new_form",
-                    "Print a blank form.",
-                ),
+                LazyCommand("new-form", "apps.digits.printing:new_form", "Print a blank form."),
+                LazyCommand("scan", "apps.digits.scan:scan", "Read filled forms into tables."),
             ),
-            example="shankha digits new-form household.yaml --pdf blank.pdf",
+            example="shankha digits scan scans/ --form household.yaml --out results",
         ),
         LazyCommand("data", "apps.datasets:app", "Datasets: what there is, getting one, verifying a folder."),
         LazyCommand("evaluate", "apps.evaluate:evaluate", "Score an artifact on labelled digits."),

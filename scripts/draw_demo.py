@@ -105,7 +105,7 @@ def main() -> None:
     write_jpeg(DEMO / "crossed-out.jpg", photographed(pages[4].image, 14))
     stray = filled(EXAMPLES / "clinic.yaml", CARD, 5)
     write_jpeg(DEMO / "other-form.jpg", photographed(stray.image, 15))
-    names = ("batch.pdf#1", "batch.pdf#2", "photograph.jpg", "upside-down.jpg", "crossed-out.jpg")
+    names = ("batch.pdf#1", "batch.pdf#2", "photograph.jpg#1", "upside-down.jpg#1", "crossed-out.jpg#1")
     truth: list[tuple[str, tuple[CellTruth, ...]]] = [
         (name, page.truth) for name, page in zip(names, pages, strict=True)
     ]

@@ -101,3 +101,9 @@ def test_the_readme_gives_the_two_commands() -> None:
     assert "\nuv run shankha demo\n" in readme
     assert "\nuv run --all-extras pytest\n" in readme
     assert {"uv run shankha demo", "uv run --all-extras pytest"} <= set((ROOT / ".ci/run").read_text().splitlines())
+
+
+@pytest.mark.parametrize("document", sorted((ROOT / "docs").glob("*.md")), ids=lambda document: document.name)
+def test_every_document_is_in_the_index(document: Path) -> None:
+    index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    assert document.name == "README.md" or f"]({document.name})" in index

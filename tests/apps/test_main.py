@@ -61,6 +61,12 @@ def test_the_help_begins_with_the_line_in_the_list(path: tuple[str, ...]) -> Non
     assert lazy.load().help.startswith(lazy.help.rstrip("."))
 
 
+def test_every_command_of_the_design_is_there() -> None:
+    words = {" ".join(path) for path, _ in ALL}
+    assert words >= {"demo", "train", "evaluate", "export", "bench"}
+    assert words >= {"data list", "data get", "data verify", "digits new-form", "digits scan"}
+
+
 def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
     assert shell.run(["--version"]) == 0
     assert capsys.readouterr().out == f"shankha {version('shankha')}\n"
