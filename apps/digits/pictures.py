@@ -31,8 +31,9 @@ _NAMES: Final[dict[CellState, str]] = {
     "struck": "crossed out or no digit",
     "doubtful": "to check",
 }
-_FONT: Final = Path(__file__).parent / "fonts" / "NotoSansBengali-Bold.ttf"
-_LEGEND_FONT: Final = Path(__file__).parent / "fonts" / "NotoSans-Regular.ttf"
+_FONTS: Final = Path(__file__).parent / "fonts"
+_BENGALI_FONT: Final = _FONTS / "NotoSansBengali-Bold.ttf"
+_LATIN_FONT: Final = _FONTS / "NotoSans-Bold.ttf"
 _READING_MM: Final = 3.6
 _MARGIN_MM: Final = 1.0
 _QUALITY: Final = 85
@@ -46,20 +47,27 @@ def draw_overlay(page: Image, places: Sequence[CellPlace], cells: Sequence[CellR
         x, y, width, height = place.box
         corner = round(x), round(y)
         cv2.rectangle(picture, corner, (round(x + width), round(y + height)), colour, 2 if cell.state == "blank" else 3)
-        text = _sign(cell)
-        if text:
-            glyph = _rendered(text, round(_READING_MM * PIXELS_PER_MM), _FONT)
+        glyph = _sign(cell.state, cell.value)
+        if glyph is not None:
             middle = round(x + width / 2) - glyph.shape[1] // 2
             _stamp(picture, glyph, (middle, round(y + height) + 3), colour)
     _draw_legend(picture)
     return picture
 
 
-def _sign(cell: CellReading) -> str:
-    if cell.state == "struck":
-        return "×"
-    digit = "" if cell.value is None else BENGALI[cell.value]
-    return f"{digit}?" if cell.state == "doubtful" else digit
+@cache
+def _sign(state: CellState, value: int | None) -> Image | None:
+    """What stands below a cell: its digit, with a question mark where it is to be checked; a cross for no digit."""
+    size = round(_READING_MM * PIXELS_PER_MM)
+    if state == "struck":
+        return _rendered("×", size, _LATIN_FONT)
+    parts = [] if value is None else [_rendered(BENGALI[value], size, _BENGALI_FONT)]
+    if state == "doubtful":
+        parts.append(_rendered("?", size, _LATIN_FONT))
+    if not parts:
+        return None
+    height = max(part.shape[0] for part in parts)
+    return np.hstack([np.pad(part, ((height - part.shape[0], 0), (0, 2))) for part in parts])
 
 
 @cache
@@ -90,7 +98,7 @@ def _draw_legend(picture: Image) -> None:
     x, size = round(12 * PIXELS_PER_MM), round(3.2 * PIXELS_PER_MM)
     for state, name in _NAMES.items():
         cv2.rectangle(picture, (x, 12), (x + size, 12 + size), COLOURS_BGR[state], 3)
-        glyph = _rendered(name, size, _LEGEND_FONT)
+        glyph = _rendered(name, size, _LATIN_FONT)
         _stamp(picture, glyph, (x + size + 10, 12 + (size - glyph.shape[0]) // 2), (60, 60, 60))
         x += size + glyph.shape[1] + 40
 

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from apps.digits.cells import CutCell
 from data.forms import FieldPlace, FormField, PageLayout
+from data.labels import NOT_A_DIGIT
 from data.preprocess import Image, Polarity
 from data.types import CellReading, CellState, Problem, SourceBox
 from deploy.runtime.digits import DigitReadings
@@ -66,7 +67,7 @@ def _read_cell(cell: CutCell, crop: SourceBox, readings: DigitReadings, row: int
         state = "digit"
     else:
         state = "doubtful"
-        note = f"{value} ({confidence:.0%}) or {runner_up} ({runner_up_confidence:.0%})"
+        note = _alternatives(readings, row)
     return CellReading(
         field=place.field,
         position=place.position,
@@ -78,6 +79,14 @@ def _read_cell(cell: CutCell, crop: SourceBox, readings: DigitReadings, row: int
         note=note,
         crop=crop,
     )
+
+
+def _alternatives(readings: DigitReadings, row: int) -> str:
+    """The two likeliest answers, "no digit" being one that may come second."""
+    value, runner_up = int(readings.values[row]), int(readings.runner_ups[row])
+    second = max((runner_up, NOT_A_DIGIT), key=lambda answer: float(readings.probabilities[row, answer]))
+    name = "no digit" if second == NOT_A_DIGIT else str(second)
+    return f"{value} ({_share(readings, row, value):.0%}) or {name} ({_share(readings, row, second):.0%})"
 
 
 def _share(readings: DigitReadings, row: int, value: int) -> float:
