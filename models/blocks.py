@@ -47,16 +47,16 @@ class DropBlock(nn.Module):
         block = min(self.block, height, width)
         room = (height - block + 1) * (width - block + 1)
         gamma = self.rate / block**2 * height * width / room
-        centres = torch.rand(
-            (*features.shape[:2], height - block + 1, width - block + 1), device=features.device
-        ) < gamma
+        centres = (
+            torch.rand((*features.shape[:2], height - block + 1, width - block + 1), device=features.device) < gamma
+        )
         padded = functional.pad(centres.float(), (block - 1,) * 4)
         kept = 1 - functional.max_pool2d(padded, block, stride=1)
         return features * kept * (kept.numel() / kept.sum().clamp(min=1)).to(features.dtype)
 
 
 class StochasticDepth(nn.Module):
-    """Skip a residual branch for whole examples (Huang et al., ECCV 2016); kept branches are scaled by 1 / (1 - rate)."""
+    """Skip a residual branch for whole examples (Huang et al., ECCV 2016); kept ones are scaled by 1 / (1 - rate)."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -102,8 +102,8 @@ class SpinalHead(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, width: int = 32, parts: int = 4, dropout: float = 0.0) -> None:
         super().__init__()
-        self.half = inputs // 2
-        fed = [self.half] + [self.half + width] * (parts - 1)
+        self.slice_size = inputs // 2
+        fed = [self.slice_size] + [self.slice_size + width] * (parts - 1)
         self.parts = nn.ModuleList(
             nn.Sequential(nn.Dropout(dropout), nn.Linear(size, width), nn.ReLU(inplace=True)) for size in fed
         )
@@ -111,7 +111,7 @@ class SpinalHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, inputs) -> (N, outputs)."""
-        slices = (features[:, : self.half], features[:, self.half : 2 * self.half])
+        slices = (features[:, : self.slice_size], features[:, self.slice_size : 2 * self.slice_size])
         answers = [self.parts[0](slices[0])]
         for number, part in enumerate(self.parts[1:], start=1):
             answers.append(part(torch.cat([slices[number % 2], answers[-1]], dim=1)))

@@ -41,7 +41,8 @@ class CompactNet(nn.Module):
         rates = iter(stochastic_depth * (i + 1) / sum(depths) for i in range(sum(depths)))
         self.stages = nn.ModuleList(
             nn.Sequential(
-                ConvNormAct(inputs, outputs, stride=2), *(Residual(outputs, skip_rate=next(rates)) for _ in range(depth))
+                ConvNormAct(inputs, outputs, stride=2),
+                *(Residual(outputs, skip_rate=next(rates)) for _ in range(depth)),
             )
             for inputs, outputs, depth in zip(widths, widths[1:], depths, strict=False)
         )

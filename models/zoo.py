@@ -38,7 +38,9 @@ def build(name: str, **options: Any) -> nn.Module:
         ConfigurationError: No network has that name, or it does not take an option.
     """
     if name not in _NETWORKS:
-        raise ConfigurationError("network.name", f"no network is called {name!r}", expected=f"one of {', '.join(names())}")
+        raise ConfigurationError(
+            "network.name", f"no network is called {name!r}", expected=f"one of {', '.join(names())}"
+        )
     try:
         return _NETWORKS[name](**options)
     except TypeError as error:

@@ -45,7 +45,9 @@ def load_weights(network: nn.Module, path: Path) -> nn.Module:
         raise InputError(path, f"holds no readable weights ({error})", cure="train the run anew") from error
     except RuntimeError as error:
         found = " ".join(str(error).split())[:200]
-        raise InputError(path, f"does not fit the recipe's network ({found})", cure="take the run's own recipe") from error
+        raise InputError(
+            path, f"does not fit the recipe's network ({found})", cure="take the run's own recipe"
+        ) from error
     return network
 
 

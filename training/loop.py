@@ -37,7 +37,7 @@ def pick_device() -> torch.device:
 
 
 def mixed_precision(recipe: Recipe, device: torch.device) -> torch.autocast:
-    """bfloat16 for the network's arithmetic where the recipe asks for it, or the hardware has it and it is left open."""
+    """bfloat16 for the network's arithmetic where the recipe asks for it, or leaves it open and the hardware has it."""
     wanted = recipe.precision == "bfloat16" or (recipe.precision == "auto" and _has_bfloat16(device))
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
 
@@ -63,7 +63,7 @@ class Run(Generic[BatchT]):
         # Threads that share a core with a worker wait for each other at every layer: leave the workers theirs.
         torch.set_num_threads(max(1, (os.cpu_count() or 1) - recipe.workers))
         torch.manual_seed(recipe.seed)
-        self.network: nn.Module = task.network().to(self.device, memory_format=torch.channels_last)
+        self.network: nn.Module = task.network().to(self.device).to(memory_format=torch.channels_last)
         self.average = optimization.MovingAverage(self.network, recipe.ema_decay)
         self.optimizer = optimization.build_optimizer(self.network, recipe.optimizer)
         self.progress = self._start_or_resume()
@@ -122,7 +122,9 @@ class Run(Generic[BatchT]):
             loss = self.task.loss(self.network, batch, self.device)
         if not torch.isfinite(loss):
             raise InputError(
-                self.folder, f"the loss became {loss.item()}", cure="lower optimizer.learning_rate, or resume with float32"
+                self.folder,
+                f"the loss became {loss.item()}",
+                cure="lower optimizer.learning_rate, or resume with float32",
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

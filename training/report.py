@@ -20,7 +20,11 @@ def plot_history(history: Sequence[dict[str, float]], path: Path) -> None:
     """Loss, score and learning rate over the epochs, one row of numbers an epoch."""
     epochs = [row["epoch"] for row in history]
     figure = Figure(figsize=(10, 3.2), layout="constrained")
-    plots = (("loss", "training loss", _ACCENT), ("score", "validation score", _INK), ("learning_rate", "learning rate", "#555"))
+    plots = (
+        ("loss", "training loss", _ACCENT),
+        ("score", "validation score", _INK),
+        ("learning_rate", "learning rate", "#555"),
+    )
     for axes, (key, title, colour) in zip(figure.subplots(1, 3), plots, strict=True):
         axes.plot(epochs, [row[key] for row in history], color=colour, marker=".", linewidth=1.4)
         axes.set_title(title, fontsize=10)
@@ -29,7 +33,7 @@ def plot_history(history: Sequence[dict[str, float]], path: Path) -> None:
     _save(figure, path)
 
 
-def plot_confusion(confusion: NDArray[np.int64], names: Sequence[str], path: Path) -> None:
+def plot_confusion(confusion: NDArray[np.integer], names: Sequence[str], path: Path) -> None:
     """A confusion matrix, rows true and columns read, coloured by the row's share, counts written in."""
     share = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
     figure = Figure(figsize=(0.6 * len(names) + 2, 0.55 * len(names) + 1.6), layout="constrained")

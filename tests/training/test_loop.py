@@ -32,7 +32,9 @@ def test_a_run_leaves_what_a_person_and_a_program_need(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("stop_in_epoch", [0, 1, 3])
-def test_a_run_that_was_interrupted_ends_as_one_that_was_not(tmp_path: Path, optimizer: str, stop_in_epoch: int) -> None:
+def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
+    tmp_path: Path, optimizer: str, stop_in_epoch: int
+) -> None:
     plan = recipe(optimizer={"name": optimizer, "learning_rate": 0.01})
     Run(ToyTask(), plan, tmp_path / "whole").fit()
     with pytest.raises(KeyboardInterrupt):
