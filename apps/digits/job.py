@@ -160,41 +160,33 @@ def read_pages(job: Job, pages: Sequence[PageRef], processes: int | None = None)
         return
     left = deque(pages)
     while left:
-        yield from _until_a_crash(job, left, processes)
-        # A crash takes every page in flight with it: read these one by one, each alone with the danger.
-        for page in itertools.islice(list(left), processes * _AHEAD if left else 0):
-            left.popleft()
-            yield _read_alone(job, page)
+        yield from _until_a_crash(job, left, processes, ahead=processes * _AHEAD)
+        if left:  # a page in flight has ended its process: which one shows when they are read one at a time
+            suspects = deque(itertools.islice(left, processes * _AHEAD))
+            for outcome in _until_a_crash(job, suspects, 1, ahead=1):
+                left.popleft()
+                yield outcome
+            if suspects:
+                left.popleft()
+                what, cure = "reading the page crashed or ran out of memory", "scan it again, or at a lower resolution"
+                yield not_read(Problem(kind="crashed", what=what, cure=cure))
 
 
-def _until_a_crash(job: Job, left: deque[PageRef], processes: int) -> Iterator[Outcome]:
-    """Read pages and take them off the queue, until all are read or a process dies."""
-    waiting: deque[Future[Outcome]] = deque()
+def _until_a_crash(job: Job, left: deque[PageRef], processes: int, ahead: int) -> Iterator[Outcome]:
+    """Read pages and take them off the queue, at most `ahead` in flight, until all are read or a process dies."""
+    flying: deque[Future[Outcome]] = deque()
     pool = _pool(job, processes)
     try:
-        ahead = 0
         while left:
-            while ahead < min(len(left), processes * _AHEAD):
-                waiting.append(pool.submit(_read_in_process, left[ahead]))
-                ahead += 1
-            try:
-                outcome = waiting.popleft().result()
-            except BrokenProcessPool:
-                return
+            while len(flying) < min(len(left), ahead):
+                flying.append(pool.submit(_read_in_process, left[len(flying)]))
+            outcome = flying.popleft().result()
             left.popleft()
-            ahead -= 1
             yield outcome
+    except BrokenProcessPool:
+        return
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _read_alone(job: Job, page: PageRef) -> Outcome:
-    with _pool(job, 1) as pool:
-        try:
-            return pool.submit(_read_in_process, page).result()
-        except BrokenProcessPool:
-            what, cure = "reading the page crashed or ran out of memory", "scan it again, or at a lower resolution"
-            return not_read(Problem(kind="crashed", what=what, cure=cure))
 
 
 _worker: Callable[[PageRef], Outcome]

@@ -110,23 +110,18 @@ def _harmless(text: str) -> str:
 
 
 def _cell_row(cell: CellReading, page: PageReading, script: Script) -> list[object]:
-    shown = cell.state in {"digit", "doubtful"}
-    return [
-        cell.field,
-        cell.position + 1,
-        _digit(cell.value if shown else None, script),
-        "" if cell.confidence is None else f"{cell.confidence:.4f}",
-        _digit(cell.runner_up if shown else None, script),
-        "" if cell.runner_up_confidence is None else f"{cell.runner_up_confidence:.4f}",
-        cell.state,
-        cell.note,
-        page.crops,
-        " ".join(map(str, cell.crop)),
-    ]
+    answers = [(cell.value, cell.confidence), (cell.runner_up, cell.runner_up_confidence)]
+    # The likeliest digits of a crossed-out cell mean nothing.
+    answers = [(None, None), (None, None)] if cell.state == "struck" else answers
+    likeliest = [part for answer in answers for part in _shown(*answer, script)]
+    place = [cell.field, cell.position + 1]
+    return [*place, *likeliest, cell.state, cell.note, page.crops, " ".join(map(str, cell.crop))]
 
 
-def _digit(value: int | None, script: Script) -> str:
-    return "" if value is None else in_script(str(value), script)
+def _shown(value: int | None, confidence: float | None, script: Script) -> tuple[str, str]:
+    if value is None or confidence is None:
+        return "", ""
+    return in_script(str(value), script), f"{confidence:.4f}"
 
 
 def _problem_row(problem: Problem, page: PageReading, values: dict[str, str]) -> list[object]:

@@ -111,8 +111,8 @@ class BlockReader:
                 row[10] = 8.0
                 continue
             near = int(np.clip(round(exact), 0, 9))
-            row[near] = 8.0 if abs(exact - near) < 0.3 else 1.0
-            row[near + 1 if exact > near and near < 9 else max(0, near - 1)] = 0.5
+            row[near] = 8.0 if abs(exact - near) < 0.35 else 1.0
+            row[near + 1 if near == 0 or exact > near < 9 else near - 1] = 0.5
         return decode(logits, 1.0, 0.95)
 
 
@@ -126,7 +126,7 @@ def block_page(form: Form, texts: dict[str, str]) -> Image:
             ratio = {"?": 0.25 + 0.075 * 4.5, "x": 1.4}.get(sign)
             ratio = 0.25 + 0.075 * int(sign) if ratio is None else ratio
             x, y, width, height = (value * PIXELS_PER_MM for value in cell.box)
-            tall = 45 if ratio < 1 else 36
+            tall = 56 if ratio < 1 else 36
             wide = round(tall * ratio)
             left, top = round(x + width / 2 - wide / 2), round(y + height / 2 - tall / 2)
             cv2.rectangle(page, (left, top), (left + wide - 1, top + tall - 1), (40, 30, 30), -1)
