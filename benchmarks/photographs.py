@@ -133,6 +133,7 @@ PAPERS: Final[tuple[Colour, ...]] = (
     (180, 225, 190),
     (140, 175, 205),
 )
+PALE: Final[tuple[Colour, ...]] = ((230, 170, 150), (190, 160, 240), (110, 200, 250), (180, 215, 140))
 
 KINDS: Final[dict[str, Draw]] = {
     "plain": _plain,
@@ -152,10 +153,7 @@ KINDS: Final[dict[str, Draw]] = {
     "blue": lambda rng: replace(_plain(rng), ink=_tinted(rng, PENS[int(rng.integers(2))])),
     "red": lambda rng: replace(_plain(rng), ink=_tinted(rng, PENS[2])),
     "green": lambda rng: replace(_plain(rng), ink=_tinted(rng, PENS[3])),
-    "pale gel": lambda rng: replace(
-        _plain(rng),
-        ink=_tinted(rng, ((230, 170, 150), (190, 160, 240), (110, 200, 250), (180, 215, 140))[rng.integers(4)]),
-    ),
+    "pale gel": lambda rng: replace(_plain(rng), ink=_tinted(rng, PALE[int(rng.integers(4))])),
     "chalkboard": lambda rng: replace(
         _plain(rng), ink=(225, 230, 230), paper=_tinted(rng, (60, 75, 50)), grain=rng.uniform(0.2, 0.8), texture=0.05
     ),
@@ -285,13 +283,8 @@ def _lines(settings: Photograph) -> Field:
             gap = np.abs((way / settings.pitch + 0.37) % 1.0 - 0.5) * settings.pitch
             dark = np.maximum(dark, settings.rule_depth * (gap < half))
     edge = max(1, round(0.02 * max(width, height)))
-    inset = edge
-    sides = (
-        np.s_[:, inset : inset + edge],
-        np.s_[inset : inset + edge],
-        np.s_[:, -2 * edge : -edge],
-        np.s_[-2 * edge : -edge],
-    )
+    first, last = slice(edge, 2 * edge), slice(-2 * edge, -edge)
+    sides = np.s_[:, first], np.s_[first], np.s_[:, last], np.s_[last]
     for shown, part in zip(settings.borders, sides, strict=True):
         if shown:
             dark[part] = 0.5

@@ -8,6 +8,7 @@ The numbers live in `DigitPreprocessing` and travel with the weights.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
 import cv2
@@ -28,7 +29,7 @@ _PAPER_PAD: Final = 0.31
 _NARROW_WINDOW: Final = 0.3
 _SMALL_SIDE: Final = 40
 """Below so many pixels strokes are too coarse to be told from straight lines and shadows."""
-_SHADED_FRAME: Final = 0.25
+_SHADED_FRAME: Final = 0.3
 _STROKES_FRAME: Final = 0.1
 _SLOPE_GRID: Final = 24
 _INK_WEIGHT: Final = 0.02
@@ -159,12 +160,22 @@ def _ink_map(image: Image, polarity: Polarity) -> Image:
 
 
 def _strongest(image: Image, darkness: Callable[[Image], Image]) -> Image:
+    grey = _grey(image)
     if image.ndim == 2:
-        return darkness(image)
-    channels = [darkness(np.ascontiguousarray(image[..., c])) for c in range(3)]
+        return darkness(grey)
+    channels = cv2.split(image)
+    if all(np.array_equal(channel, grey) for channel in channels):
+        return darkness(grey)
     # Coloured ink is plain in some channels only; the grey of all three drowns it.
-    strongest = max(channels, key=lambda channel: float(np.percentile(channel, 98)))
-    return np.asarray(cv2.addWeighted(strongest, 0.5, darkness(_grey(image)), 0.5, 0), np.uint8)
+    strongest = max((np.asarray(channel, np.uint8) for channel in channels), key=_contrast)
+    return np.asarray(cv2.addWeighted(darkness(strongest), 0.5, darkness(grey), 0.5, 0), np.uint8)
+
+
+def _contrast(channel: Image) -> int:
+    """Grey levels between the paper, brighter than nine in ten pixels, and the darkest hundredth."""
+    counted = np.bincount(channel.ravel(), minlength=256).cumsum()
+    dark, light = np.searchsorted(counted, [0.01 * channel.size, 0.9 * channel.size])
+    return int(light - dark)
 
 
 def _frame(picture: NDArray[Any]) -> NDArray[Any]:
@@ -213,11 +224,10 @@ def _light_slope(grey: Image) -> NDArray[np.float32]:
     rows, columns = grey.shape
     step_y, step_x = -(-rows // _SLOPE_GRID), -(-columns // _SLOPE_GRID)
     sample = grey[::step_y, ::step_x].astype(np.float64)
-    y, x = np.mgrid[0:rows:step_y, 0:columns:step_x]
-    terms = np.stack([np.ones(sample.size), y.ravel() / rows, x.ravel() / columns], axis=1)
+    terms = _plane_terms(rows, columns, step_y, step_x)
     values = sample.ravel()
     weights = np.where(values >= np.percentile(values, 60), 1.0, _INK_WEIGHT)
-    plane = np.zeros(3)
+    plane: NDArray[np.floating[Any]] = np.zeros(3)
     for _ in range(4):
         weighted = terms * weights[:, None]
         plane = np.linalg.solve(weighted.T @ terms + 1e-3 * np.eye(3), weighted.T @ values)
@@ -226,8 +236,16 @@ def _light_slope(grey: Image) -> NDArray[np.float32]:
     return np.asarray(plane[0] + slopes[0] + slopes[1], np.float32)
 
 
+@lru_cache(maxsize=512)
+def _plane_terms(rows: int, columns: int, step_y: int, step_x: int) -> NDArray[np.float64]:
+    """(N, 3): one, height and width of each pixel of the grid, as shares of the picture's."""
+    y, x = np.mgrid[0:rows:step_y, 0:columns:step_x]
+    return np.stack([np.ones(y.size), y.ravel() / rows, x.ravel() / columns], axis=1)
+
+
 def _ink_is_dark(grey: Image) -> bool:
     """Tell ink from paper: ink covers less, is thinner, touches the frame less, and stands out from what is near."""
+    grey = _shrunk(grey, _POLARITY_SIDE)
     threshold, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     dark = (grey <= threshold).astype(np.uint8)
     light = 1 - dark
@@ -238,7 +256,6 @@ def _ink_is_dark(grey: Image) -> bool:
 
 def _standing_out(grey: Image) -> float:
     """-1 to 1: how much more a closing fills than an opening takes away; the edge of a shadow counts for neither."""
-    grey = _shrunk(grey, _POLARITY_SIDE)
     side = max(grey.shape)
     room = side // 3 + 1
     padded = cv2.copyMakeBorder(grey, room, room, room, room, cv2.BORDER_REPLICATE)
