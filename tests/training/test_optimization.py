@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -27,8 +29,8 @@ def test_the_rate_rises_to_full_and_falls_to_its_last_share(name: str) -> None:
     peak = shares.index(max(shares))
     assert max(shares) == pytest.approx(1.0)
     assert peak == (100 if name == "cosine" else 300)
-    assert all(a <= b + 1e-12 for a, b in zip(shares[:peak], shares[1 : peak + 1], strict=True))
-    assert all(a >= b - 1e-12 for a, b in zip(shares[peak:-1], shares[peak + 1 :], strict=True))
+    assert all(a <= b + 1e-12 for a, b in pairwise(shares[: peak + 1]))
+    assert all(a >= b - 1e-12 for a, b in pairwise(shares[peak:]))
     assert shares[-1] == pytest.approx(0.02)
     assert 0 < shares[0] < 0.05
 

@@ -50,7 +50,7 @@ def test_a_recipe_written_out_reads_back_the_same(tmp_path: Path) -> None:
 )
 def test_faults_are_named(tmp_path: Path, change: str, expected: str) -> None:
     (tmp_path / "a.yaml").write_text(MINIMAL)
-    with pytest.raises(ConfigurationError, match="a.yaml") as caught:
+    with pytest.raises(ConfigurationError, match=r"a\.yaml") as caught:
         load_recipe(tmp_path / "a.yaml", [change])
     assert expected in str(caught.value)
 

@@ -22,6 +22,7 @@ def recipe(**changes: object) -> Recipe:
         "network": {"name": "vgg5"},
         "data": {"train": [{"folder": "nowhere"}]},
         "epochs": 4,
+        "optimizer": {"name": "adamw", "learning_rate": 0.02},
         "precision": "float32",
         "workers": 0,
     }
