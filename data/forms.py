@@ -19,7 +19,7 @@ from typing import Annotated, Final, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from data.errors import ConfigurationError, FileAccessError
+from data.errors import ConfigurationError, FileAccessError, validation_faults
 
 MM_PER_INCH: Final = 25.4
 PAGE_SIZES: Final[dict[str, tuple[float, float]]] = {
@@ -188,7 +188,7 @@ def load_form(path: Path) -> Form:
     try:
         form = Form.model_validate(tree)
     except ValidationError as error:
-        raise ConfigurationError(path, _first_faults(error), cure="mend the form's description") from error
+        raise ConfigurationError(path, validation_faults(error), cure="mend the form's description") from error
     try:
         lay_out(form)
     except ValueError as error:
@@ -198,16 +198,6 @@ def load_form(path: Path) -> Form:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-def _first_faults(error: ValidationError) -> str:
-    faults = []
-    for fault in error.errors()[:3]:
-        where = ".".join(str(part) for part in fault["loc"])
-        message = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
-        faults.append(f"{where}: {message}" if where else message)
-    more = len(error.errors()) - len(faults)
-    return "; ".join(faults) + (f"; and {more} more" if more else "")
 
 
 def lay_out(form: Form) -> tuple[PageLayout, ...]:

@@ -58,14 +58,6 @@ def redrawn(ink: Image, change: float) -> Image:
     return (drawn * 255).astype(np.uint8)
 
 
-def tight(ink: Image) -> Image:
-    """The ink's bounding box; the whole picture where there is none."""
-    columns, rows = np.flatnonzero((ink > 60).any(axis=0)), np.flatnonzero((ink > 60).any(axis=1))
-    if not columns.size:
-        return ink
-    return np.ascontiguousarray(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
-
-
 class HandwritingAugmenter:
     """Draws augmented cells; the same seed draws the same cells.
 
@@ -76,11 +68,13 @@ class HandwritingAugmenter:
     def __init__(self, spec: Augmentation) -> None:
         self.spec = spec
         self.rng = np.random.default_rng(0)
-        # Each changes the stroke only where it is drawn: sharp edges first, so that blurred sources lose their mark.
+        pose = A.Affine(rotate=_both(spec.rotation), shear={"x": _both(spec.shear), "y": _both(spec.shear / 2)}, p=0.9)
+        self.pose = A.Compose([pose])
+        # Sharp edges first: sources of low resolution would be told by their blur.
         self.shape = A.Compose(
             [
                 StrokeThickness((0.0, 0.0), p=spec.sharpen),
-                A.Affine(rotate=_both(spec.rotation), shear={"x": _both(spec.shear), "y": _both(spec.shear / 2)}, p=0.9),
+                pose,
                 A.Perspective(scale=(0.02, 0.08), keep_size=True, p=spec.perspective),
                 A.OneOf(
                     [
@@ -95,7 +89,9 @@ class HandwritingAugmenter:
         self.optics = A.Compose(
             [
                 A.Illumination(intensity_range=(0.05, 0.2), p=spec.uneven_light),
-                A.OneOf([A.GaussianBlur(sigma_limit=(0.4, 1.5), blur_limit=0), A.MotionBlur(blur_limit=(3, 5))], p=spec.blur),
+                A.OneOf(
+                    [A.GaussianBlur(sigma_limit=(0.4, 1.5), blur_limit=0), A.MotionBlur(blur_limit=(3, 5))], p=spec.blur
+                ),
                 A.Downscale(scale_range=(0.3, 0.7), p=spec.low_resolution),
                 A.GaussNoise(std_range=(0.01, 0.06), p=spec.noise),
                 A.ImageCompression(quality_range=(25, 85), p=spec.jpeg),
@@ -105,8 +101,8 @@ class HandwritingAugmenter:
     def seed(self, seed: int) -> None:
         """Start the drawing anew."""
         self.rng = np.random.default_rng(seed)
-        self.shape.set_random_seed(seed)
-        self.optics.set_random_seed(seed + 1)
+        for number, part in enumerate((self.pose, self.shape, self.optics)):
+            part.set_random_seed(seed + number)
 
     def digit(self, ink: Image, neighbour: Image) -> Image:
         """A cell with this digit; `neighbour` is the ink that may cut in from the next cell.
@@ -118,12 +114,13 @@ class HandwritingAugmenter:
         Returns:
             (64, 64) uint8, dark on light.
         """
+        if self.rng.random() < self.spec.clean:
+            return 255 - self.pose(image=self._placed(ink))["image"]
         cell = self._written(self._shaped(ink))
         if self.rng.random() < self.spec.smear:
             cell = marks.smear(cell, self.rng)
         if self.rng.random() < self.spec.neighbour_strokes:
-            side = ("left", "right")[int(self.rng.integers(2))]
-            cell = marks.neighbour_strokes(cell, 255 - neighbour, self.rng, side)
+            cell = marks.neighbour_strokes(cell, 255 - neighbour, self.rng, self._side())
         return self._photographed(self._littered(cell))
 
     def not_a_digit(self, ink: Image, neighbour: Image) -> Image:
@@ -153,14 +150,20 @@ class HandwritingAugmenter:
             if kind == "scribble":
                 cell = marks.scribble(cell, self.rng)
             elif kind == "neighbour":
-                side = ("left", "right")[int(self.rng.integers(2))]
-                cell = marks.neighbour_strokes(cell, 255 - neighbour, self.rng, side)
+                cell = marks.neighbour_strokes(cell, 255 - neighbour, self.rng, self._side())
             elif self.rng.random() < 0.7:
                 cell = marks.border_remains(cell, self.rng)
         return self._photographed(self._littered(cell))
 
+    def _side(self) -> marks.Side:
+        return "right" if self.rng.integers(2) else "left"
+
     def _shaped(self, ink: Image) -> Image:
         """The digit alone on a cell's canvas, its size, place, shape and stroke varied."""
+        return self.shape(image=self._placed(ink))["image"]
+
+    def _placed(self, ink: Image) -> Image:
+        """The digit alone on a cell's canvas, its size and place varied."""
         longest = _TYPICAL * np.exp(self.rng.normal(0, self.spec.scale))
         aspect = ink.shape[1] / ink.shape[0] * np.exp(self.rng.normal(0, self.spec.aspect))
         width, height = longest * min(1.0, aspect), longest * min(1.0, 1 / aspect)
@@ -172,7 +175,7 @@ class HandwritingAugmenter:
         left, top = (np.clip(self.rng.normal(0.5, 0.15, 2), 0.1, 0.9) * room).astype(int)
         canvas = np.zeros((CELL_SIDE, CELL_SIDE), np.uint8)
         canvas[top : top + size[1], left : left + size[0]] = grown
-        return self.shape(image=canvas)["image"]
+        return canvas
 
     def _paper(self) -> Image:
         return np.full((CELL_SIDE, CELL_SIDE), self.rng.integers(150, 256), np.uint8)

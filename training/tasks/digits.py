@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from data.errors import ConfigurationError, InputError
 from data.labels import DIGIT_CLASSES, NOT_A_DIGIT
 from data.metrics import confusion_matrix, expected_calibration_error, softmax
-from data.preprocess import DigitPreprocessing, Image, ink_image, network_input, tight_ink
+from data.preprocess import DigitPreprocessing, Image, fit_ink, ink_image, tight_ink
 from data.readers import DigitSet, read_digits
 from data.splits import stratified_holdout
 from models import zoo
@@ -129,9 +129,7 @@ class _AugmentedBatches(Dataset[DigitBatch]):
         return DigitBatch(torch.from_numpy(made.frames), torch.from_numpy(made.labels), plan.seed)
 
 
-def augmented_frames(
-    augmenter: HandwritingAugmenter, examples: InkExamples, plan: BatchPlan, recipe: Recipe
-) -> Frames:
+def augmented_frames(augmenter: HandwritingAugmenter, examples: InkExamples, plan: BatchPlan, recipe: Recipe) -> Frames:
     """The plan's examples as augmented, preprocessed cells; some become "not a digit"."""
     augmenter.seed(plan.seed)
     rng = np.random.default_rng([plan.seed, 1])
@@ -208,7 +206,7 @@ class DigitTask(Task[DigitBatch]):
         """The held-out digits, drawn once: the same at every epoch and in every run with this seed."""
         spec = self.recipe.preprocessing
         inks = self.held
-        plain = np.stack([ink_image(ink, spec, "light") for ink in inks.inks])
+        plain = np.stack([fit_ink(ink, spec) for ink in inks.inks])
         augmenter = HandwritingAugmenter(self.recipe.augmentation)
         parts = [
             augmented_frames(augmenter, inks, BatchPlan(part, self.recipe.seed + 1000 + number), self.recipe)
@@ -257,7 +255,9 @@ class DigitTask(Task[DigitBatch]):
         cells = self.validation.cells
         probabilities = softmax(self.logits(network, cells.frames, device))
         read = probabilities.argmax(axis=1)
-        plot_confusion(confusion_matrix(cells.labels, read, len(DIGIT_CLASSES)), DIGIT_CLASSES, folder / "confusion.png")
+        plot_confusion(
+            confusion_matrix(cells.labels, read, len(DIGIT_CLASSES)), DIGIT_CLASSES, folder / "confusion.png"
+        )
         wrong = np.flatnonzero(read != cells.labels)
         worst = wrong[np.argsort(-probabilities[wrong, read[wrong]])][:48]
         captions = [f"{_short(cells.labels[i])} read {_short(read[i])}" for i in worst]

@@ -1,0 +1,224 @@
+"""The digit numbers of README, documents and model card, printed and kept.
+
+    SHANKHA_DATA=... uv run --all-extras python -m benchmarks.digits shipped speed pages
+    SHANKHA_DATA=... uv run --all-extras python -m benchmarks.digits networks sources
+
+The first line reads the shipped artifact alone. The second trains what is missing under --runs (an hour or two on two
+cores; a run that was stopped goes on) and compares what came out. Each section replaces its part of
+`benchmarks/digits.json`; `docs/numbers.md` and the shipped model's card are written from all of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from apps.evaluate import evaluate_digits
+from apps.scores import DigitScores
+from benchmarks import pages as page_benchmark
+from data.files import write_text
+from data.metrics import Accuracy
+from deploy.bench import cpu_name, measure
+from deploy.export import export_run, load_run
+from deploy.packing import replace_card
+from deploy.runtime.artifact import Artifact
+from deploy.runtime.spec import CARD_FILE, MODEL_FILE
+from models import zoo
+from training.run import data_root, train
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = ROOT / "models" / "weights" / "digits-int8"
+KEPT = ROOT / "benchmarks" / "digits.json"
+NUMBERS = ROOT / "docs" / "numbers.md"
+CARD_MARK = "\n## Measured on other data\n"
+NETWORKS = {
+    "compact": (),
+    "vgg5": ("network={name: vgg5, options: {dropout: 0.1, drop_block: 0.05}}",),
+    "vgg5-spinal": ("network={name: vgg5-spinal, options: {dropout: 0.1, drop_block: 0.05}}",),
+}
+ALL_BUT = {
+    "NumtaDB a": "[{folder: digits/cmaterdb, split: train}, {folder: digits/numtadb, sources: [numtadb-b, numtadb-c]}]",
+    "NumtaDB c": "[{folder: digits/cmaterdb, split: train}, {folder: digits/numtadb, sources: [numtadb-a, numtadb-b]}]",
+    "CMATERdb": "[{folder: digits/numtadb}]",
+}
+LEFT_OUT = {
+    "NumtaDB a": ("digits/numtadb", "a"),
+    "NumtaDB c": ("digits/numtadb", "c"),
+    "CMATERdb": ("digits/cmaterdb", "test"),
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table: `rows` of text under `columns`, what it was measured on, and when."""
+
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    machine: str
+    date: str
+
+    @classmethod
+    def of(cls, title: str, note: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Section:
+        """The table, with today's date and this processor."""
+        today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        return cls(title, note, tuple(columns), tuple(tuple(row) for row in rows), cpu_name(), today)
+
+    def markdown(self) -> str:
+        lines = [f"| {' | '.join(row)} |" for row in (self.columns, ["---"] * len(self.columns), *self.rows)]
+        return f"### {self.title}\n\n{self.note}\n\n" + "\n".join(lines) + f"\n\n*{self.date}, {self.machine}*\n"
+
+
+def share(accuracy: Accuracy) -> str:
+    return f"{accuracy.share:.2%} ({accuracy.low:.2%} to {accuracy.high:.2%})"
+
+
+def cmaterdb_test(artifact: Artifact) -> DigitScores:
+    return evaluate_digits(artifact, data_root() / "digits" / "cmaterdb", "test")
+
+
+def trained(runs: Path, name: str, changes: Sequence[str]) -> Path:
+    """The run of that name; trained, or gone on with, where it is not finished."""
+    return train("digits", changes, None, runs / name)[0]
+
+
+def shipped(runs: Path) -> Section:
+    artifact = Artifact.open(SHIPPED)
+    scores = cmaterdb_test(artifact)
+    review = scores.review
+    rows = [
+        ("accuracy (forced choice among ten)", share(scores.accuracy)),
+        ("wrong", f"{scores.accuracy.total - scores.accuracy.right} of {scores.accuracy.total}"),
+        ("calibration error before temperature", f"{scores.ece_uncalibrated:.4f}"),
+        ("calibration error after", f"{scores.ece:.4f}"),
+        ("accepted without review", f"{1 - review.effort:.2%}"),
+        ("right among the accepted", f"{review.accepted_accuracy:.2%}"),
+        ("size of the int8 file", f"{(SHIPPED / MODEL_FILE).stat().st_size / 1000:.0f} kB"),
+    ]
+    note = "The shipped int8 model on CMATERdb 3.1.1 test, 993 images (seven copies of training images left out)."
+    return Section.of("Shipped model", note, ("what", "value"), rows)
+
+
+def networks(runs: Path) -> Section:
+    rows, artifacts = [], []
+    with tempfile.TemporaryDirectory() as place:
+        for name, changes in NETWORKS.items():
+            run = trained(runs, name, changes)
+            _, network = load_run(run)
+            plain = export_run(run, Path(place) / f"{name}-float32", int8=False).artifact
+            small = export_run(run, Path(place) / f"{name}-int8", int8=True)
+            artifacts += [plain, small.artifact]
+            size = (Path(place) / f"{name}-int8" / MODEL_FILE).stat().st_size
+            rows.append([
+                name,
+                f"{cmaterdb_test(plain).accuracy.share:.2%}",
+                f"{cmaterdb_test(small.artifact).accuracy.share:.2%}",
+                f"{plain.spec.metrics['validation_accuracy']:.2%}",
+                f"{small.artifact.spec.metrics['validation_accuracy']:.2%}",
+                f"{zoo.parameters(network):,}",
+                f"{zoo.multiply_adds(network, torch.zeros(1, 1, 32, 32)) / 1e6:.1f} M",
+                f"{size / 1000:.0f} kB",
+            ])  # fmt: skip
+        latencies = iter(measure(artifacts).latencies)
+    for row in rows:
+        plain, small = ([next(latencies).milliseconds for _ in range(2)] for _ in range(2))
+        row += [f"{plain[0]:.2f} / {small[0]:.2f} ms", f"{plain[1]:.0f} / {small[1]:.0f} ms"]
+    columns = (
+        "network", "CMATERdb test, float", "int8", "validation, float", "int8", "parameters", "multiply-adds",
+        "int8 file", "batch 1, float / int8", "batch 256, float / int8",
+    )  # fmt: skip
+    note = (
+        "The same recipe (`training/recipes/digits.yaml`) and data for each; validation counts held-out digits as they "
+        "are and as spoilt form cells. Latency: one thread, all networks in turns."
+    )
+    return Section.of("Networks", note, columns, rows)
+
+
+def sources(runs: Path) -> Section:
+    rows, shares = [], []
+    with tempfile.TemporaryDirectory() as place:
+        for left_out, training in ALL_BUT.items():
+            name = "without-" + left_out.lower().replace(" ", "-")
+            run = trained(runs, name, [f"data.train={training}", "epochs=6"])
+            artifact = export_run(run, Path(place) / name, int8=True).artifact
+            folder, split = LEFT_OUT[left_out]
+            parts = [evaluate_digits(artifact, data_root() / folder, split)]
+            if left_out == "CMATERdb":
+                parts.append(evaluate_digits(artifact, data_root() / folder, "train"))
+            right, total = sum(p.accuracy.right for p in parts), sum(p.accuracy.total for p in parts)
+            shares.append(right / total)
+            rows.append((left_out, f"{total:,}", str(total - right), f"{right / total:.2%}"))
+    rows.append(("mean", "", "", f"{sum(shares) / len(shares):.2%}"))
+    note = (
+        "Each source left out of training in turn, the int8 model read on all of it. The recipe's six first epochs' "
+        "worth of schedule (`epochs=6`); the shipped model is trained longer and on all sources."
+    )
+    return Section.of("Sources never trained on", note, ("left out", "images", "wrong", "accuracy"), rows)
+
+
+def speed(runs: Path) -> Section:
+    with tempfile.TemporaryDirectory() as place:
+        plain = export_run(runs / "compact", Path(place) / "float32", int8=False).artifact
+        latencies = measure([plain, Artifact.open(SHIPPED)]).latencies
+        before, after = cmaterdb_test(plain).accuracy, cmaterdb_test(Artifact.open(SHIPPED)).accuracy
+    rows = [
+        (f"batch {f.batch}", f"{f.milliseconds:.3f} ms", f"{i.milliseconds:.3f} ms", f"{1 / i.ratio:.2f} x")
+        for f, i in zip(latencies[:2], latencies[2:], strict=True)
+    ]
+    rows.append(("CMATERdb test", f"{before.share:.2%}", f"{after.share:.2%}", f"{after.share - before.share:+.2%}"))
+    note = "The shipped network in float32 and int8, ONNX Runtime, one thread, measured in turns in one run."
+    return Section.of("int8 against float", note, ("", "float32", "int8", "int8 is"), rows)
+
+
+def pages(runs: Path) -> Section:
+    rows = page_benchmark.run(data_root())
+    note = (
+        "200 synthetic pages of 100 cells filled with CMATERdb test digits, photographed as by a phone; speed on A4 "
+        "JPEG scans at 200 dpi, two cores, everything written (tables, overlays, crops)."
+    )
+    return Section.of("Whole pages", note, ("what", "value"), rows)
+
+
+SECTIONS: dict[str, Callable[[Path], Section]] = {
+    "shipped": shipped,
+    "speed": speed,
+    "networks": networks,
+    "sources": sources,
+    "pages": pages,
+}
+
+
+def publish(kept: dict[str, dict]) -> None:
+    """Write the documents that show the numbers."""
+    tables = {name: Section(**kept[name]).markdown() for name in SECTIONS if name in kept}
+    head = "# Numbers\n\nPrinted by `python -m benchmarks.digits`; in brackets: 95 % intervals (Wilson).\n\n"
+    write_text(NUMBERS, head + "\n".join(tables.values()))
+    card = (SHIPPED / CARD_FILE).read_text(encoding="utf-8").partition(CARD_MARK)[0]
+    replace_card(SHIPPED, card.rstrip() + "\n" + CARD_MARK + "\n" + "\n".join(tables.values()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="+", choices=SECTIONS)
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs", help="where training runs are, or are made")
+    given = parser.parse_args()
+    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {}
+    for name in given.sections:
+        section = SECTIONS[name](given.runs)
+        sys.stdout.write(section.markdown() + "\n")
+        kept[name] = asdict(section)
+        write_text(KEPT, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+        publish(json.loads(KEPT.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    main()

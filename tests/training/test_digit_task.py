@@ -1,0 +1,121 @@
+"""The digit task on small folders of drawn digits, through to a run that learns them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from data.errors import ConfigurationError, InputError
+from data.labels import NOT_A_DIGIT
+from data.synth.handwriting import Hand, write_digit
+from training.recipe import Recipe
+from training.run import train
+from training.tasks.digits import DigitTask
+
+TREE = {
+    "name": "tiny",
+    "task": "digits",
+    "network": {"name": "compact", "options": {"widths": [8, 12, 16, 24], "deep_supervision": True}},
+    "data": {"train": [{"folder": "drawn"}], "validation_share": 0.2, "not_a_digit": 0.2},
+    "epochs": 3,
+    "batch_size": 20,
+    "workers": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for value in range(10):
+        (folder / "drawn" / str(value)).mkdir(parents=True)
+        for number in range(14):
+            image = write_digit(value, Hand.draw(rng), rng, height=40)
+            cv2.imwrite(str(folder / "drawn" / str(value) / f"{number}.png"), image)
+    return folder
+
+
+def recipe(**changes: object) -> Recipe:
+    return Recipe.model_validate(TREE | changes)
+
+
+def test_nothing_is_both_learnt_and_held_out(root: Path) -> None:
+    task = DigitTask(recipe(), root)
+    assert len(task.train) + len(task.held) == 140
+    learnt = {ink.tobytes() for ink in task.train.inks}
+    assert not learnt & {ink.tobytes() for ink in task.held.inks}
+    assert np.bincount(task.held.labels, minlength=10).min() > 0
+
+
+def test_an_epoch_shows_every_example_once_and_the_next_in_another_order(root: Path) -> None:
+    task = DigitTask(recipe(batch_size=16), root)
+    first, second = task.plans(0), task.plans(1)
+    shown = np.concatenate([plan.indices for plan in first])
+    assert len(first) == task.steps == len(task.train) // 16
+    assert len(np.unique(shown)) == len(shown)
+    assert [plan.seed for plan in task.plans(0)] == [plan.seed for plan in first]
+    assert not np.array_equal(shown, np.concatenate([plan.indices for plan in second]))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_depend_on_the_epoch_alone_not_on_the_workers(root: Path, workers: int) -> None:
+    batch = next(DigitTask(recipe(workers=workers), root).batches(4))
+    again = next(DigitTask(recipe(), root).batches(4))
+    assert torch.equal(batch.frames, again.frames)
+    assert torch.equal(batch.labels, again.labels)
+    assert batch.frames.shape == (20, 32, 32)
+
+
+def test_the_asked_share_becomes_not_a_digit(root: Path) -> None:
+    task = DigitTask(recipe(), root)
+    labels = torch.cat([batch.labels for epoch in range(4) for batch in task.batches(epoch)])
+    assert (labels == NOT_A_DIGIT).float().mean().item() == pytest.approx(0.2, abs=0.07)
+
+
+def test_deep_supervision_and_smoothing_enter_the_loss(root: Path) -> None:
+    losses = []
+    for weight, smoothing in ((0.0, 0.0), (0.5, 0.0), (0.0, 0.3)):
+        task = DigitTask(
+            recipe(regularization={"deep_supervision": weight, "label_smoothing": smoothing}), root
+        )
+        torch.manual_seed(0)
+        network = task.network().train()
+        losses.append(task.loss(network, next(task.batches(0)), torch.device("cpu")).item())
+    assert len(set(losses)) == 3
+    assert losses[1] > losses[0]
+
+
+def test_repeat_and_limit(root: Path) -> None:
+    repeated = DigitTask(recipe(data={"train": [{"folder": "drawn", "repeat": 3}]}), root)
+    assert len(repeated.train) + len(repeated.held) == 3 * 140
+    limited = DigitTask(recipe(data={"train": [{"folder": "drawn"}], "limit": 50}), root)
+    assert len(limited.train) == 50
+
+
+def test_unknown_sources_and_empty_datasets_are_refused(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no source 'z'"):
+        DigitTask(recipe(data={"train": [{"folder": "drawn", "sources": ["z"]}]}), root)
+    (tmp_path / "drawn" / "3").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "drawn" / "3" / "blank.png"), np.full((30, 30), 255, np.uint8))
+    with pytest.raises(InputError):
+        DigitTask(recipe(), tmp_path)
+
+
+def test_a_recipe_becomes_a_run_folder_with_pictures(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHANKHA_DATA", str(root))
+    path = tmp_path / "tiny.yaml"
+    path.write_text(f"{TREE}".replace("'", '"').replace("True", "true"), encoding="utf-8")
+    folder, evaluation = train(str(path), ["epochs=8", "optimizer.learning_rate=0.01"], None, tmp_path / "run")
+    assert evaluation.metrics["plain_accuracy"] > 0.5
+    assert {"confusion.png", "mistakes.png", "training-cells.png", "curves.png"} == {
+        picture.name for picture in (folder / "pictures").iterdir()
+    }
+    resumed, again = train("ignored", [], folder, None)
+    assert resumed == folder
+    assert again == evaluation
