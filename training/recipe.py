@@ -153,7 +153,9 @@ class Recipe(_Strict):
     @model_validator(mode="after")
     def _warmup_is_shorter_than_the_run(self) -> Recipe:
         if self.schedule.warmup_epochs >= self.epochs:
-            raise ValueError(f"schedule.warmup_epochs {self.schedule.warmup_epochs:g} leaves none of {self.epochs} epochs")
+            raise ValueError(
+                f"schedule.warmup_epochs {self.schedule.warmup_epochs:g} leaves none of {self.epochs} epochs"
+            )
         return self
 
 

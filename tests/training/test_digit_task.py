@@ -79,9 +79,7 @@ def test_the_asked_share_becomes_not_a_digit(root: Path) -> None:
 def test_deep_supervision_and_smoothing_enter_the_loss(root: Path) -> None:
     losses = []
     for weight, smoothing in ((0.0, 0.0), (0.5, 0.0), (0.0, 0.3)):
-        task = DigitTask(
-            recipe(regularization={"deep_supervision": weight, "label_smoothing": smoothing}), root
-        )
+        task = DigitTask(recipe(regularization={"deep_supervision": weight, "label_smoothing": smoothing}), root)
         torch.manual_seed(0)
         network = task.network().train()
         losses.append(task.loss(network, next(task.batches(0)), torch.device("cpu")).item())

@@ -51,8 +51,8 @@ def test_switched_off_parts_leave_the_digit_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     "part",
-    ["elastic", "perspective", "stroke_thickness", "border_remains", "neighbour_strokes", "specks", "smear", "uneven_light",
-     "blur", "noise", "jpeg", "low_resolution"],
+    ["elastic", "perspective", "stroke_thickness", "border_remains", "neighbour_strokes", "specks", "smear",
+     "uneven_light", "blur", "noise", "jpeg", "low_resolution"],
 )  # fmt: skip
 def test_each_part_changes_the_cell_alone(part: str) -> None:
     changed = cells(OFF.model_copy(update={part: 1.0}), 5)
