@@ -355,7 +355,9 @@ def _ink_box(mask: NDArray[np.bool_]) -> tuple[Box, Image | None]:
     reached = [(left[inner] == 0), (right[inner] == columns), (top[inner] == 0), (bottom[inner] == rows)]
     if area[inner].sum() < _LEAST_LEFT * area.sum() or sum(bool(side.any()) for side in reached) >= 2:
         litter[:] = False
-    kept = ~litter & (area >= _SPECK_SHARE * area[~litter].sum())
+    # All of a noisy picture may be specks: the largest always stays.
+    speck = min(_SPECK_SHARE * area[~litter].sum(), area[~litter].max())
+    kept = ~litter & (area >= speck)
     box = left[kept].min(), top[kept].min(), right[kept].max(), bottom[kept].max()
     mask_of_litter = np.isin(marked, 1 + np.flatnonzero(litter)).astype(np.uint8) if litter.any() else None
     return (int(box[0]), int(box[1]), int(box[2] - box[0]), int(box[3] - box[1])), mask_of_litter

@@ -223,3 +223,11 @@ def test_real_digits_keep_their_polarity_when_cropped_tightly(shankha_data) -> N
         tight = np.ascontiguousarray(picture[y : y + height, x : x + width])
         wrong += not np.array_equal(ink_image(tight, SPEC, "auto"), ink_image(tight, SPEC, "light"))
     assert wrong <= 0.01 * len(pictures)
+
+
+@pytest.mark.parametrize("density", [0.02, 0.1, 0.3])
+def test_a_picture_of_nothing_but_specks_is_read(density: float) -> None:
+    rng = np.random.default_rng(4)
+    for side in (24, 64):
+        specks = np.where(rng.random((side, side)) < density, 20, 240).astype(np.uint8)
+        assert ink_image(specks, SPEC, "dark").shape == (32, 32)
