@@ -6,6 +6,7 @@ the paper is torn, covered or folded, or the page was found in the wrong place, 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.digits.register import PIXELS_PER_MM, Registration
-from apps.digits.sheet import Sheet
-from data.forms import Box, Cell, FieldPlace
+from apps.digits.sheet import Sheet, Window
+from data.forms import Box, Cell, FieldPlace, PageLayout
 
 Floats = NDArray[np.floating]
 
 LEAST_LINE: Final = 0.02
 """Mean contrast, as a share of the paper's brightness, from which lines are taken as seen."""
 
+DISPLACED: Final = "the lines of its row cannot be found: the paper is bent too much, torn or covered"
 LOST: Final = "its printed lines cannot be seen: torn, covered or folded"
 
 _REACH_MM: Final = 3.0
@@ -33,7 +35,12 @@ _STRETCHES: Final = np.linspace(-0.03, 0.03, 5)
 _INK: Final = 0.3
 """Darkness of ink, above that of any printed line."""
 _HIDDEN_SHARE: Final = 0.6
+_JUMP_MM: Final = 0.8
+_ROUNDS: Final = 3
+_LEAST_SINGULAR: Final = 1e-3
 _FAINT_SHARE: Final = 0.35
+_MISSING_SHARE: Final = 0.4
+_BEYOND_SHARE: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -47,15 +54,20 @@ class CellPlace:
 
 @dataclass(frozen=True)
 class _Lines:
-    """How well thin lines show around one field: profiles of contrast, as shares of the paper's brightness.
+    """Where one field's cells were found, and the contrast of their printed lines as shares of the paper's brightness.
 
-    `rows` is (cells, shifts, 2): at the top and bottom line of each cell, moved by each of the `shifts` (pixels);
-    `columns` is (cells + 1, shifts): at the lines down, left to right. NaN where ink hides the line.
+    `moves` is (cells, 2), pixels right and down from where the layout has them; `edges` (cells, 4), the lines at the
+    top, bottom, left and right; `beyond` (2,), where one more line would be at the left and at the right of the row.
+    NaN where ink hides the line.
     """
 
-    shifts: Floats
-    rows: Floats
-    columns: Floats
+    moves: Floats
+    edges: Floats
+    beyond: Floats
+
+
+Bend = Callable[[Box], Floats]
+"""Gives for a box in mm how far it is moved: (2,) pixels right and down."""
 
 
 def locate_cells(found: Registration, sheet: Sheet) -> tuple[list[list[CellPlace]], float]:
@@ -65,20 +77,70 @@ def locate_cells(found: Registration, sheet: Sheet) -> tuple[list[list[CellPlace
         The cells of each field, in the layout's order; and the typical contrast of the cell lines, which is below
         `LEAST_LINE` where they cannot be seen at all (then no cell is moved or doubted for its lines).
     """
-    fields = [_find_lines(sheet, place) for place in found.layout.places]
-    edges = [_edges(lines, moves) for lines, moves in fields]
-    typical = float(np.nanmedian(np.concatenate([np.append(edge.ravel(), 0.0) for edge in edges])))
-    visible = typical >= LEAST_LINE
-    located = []
-    for place, (_, moves), edge in zip(found.layout.places, fields, edges, strict=True):
-        row = []
-        for cell, move, contrasts in zip(place.cells, moves, edge, strict=True):
-            x, y, width, height = _pixels(cell.box)
-            dx, dy = move if visible else (0.0, 0.0)
-            lost = visible and _is_lost(contrasts, _FAINT_SHARE * typical)
-            row.append(_judged(found, CellPlace(cell, (x + float(dx), y + float(dy), width, height), LOST * lost)))
-        located.append(row)
+    places = found.layout.places
+    fields = [_find_lines(sheet, place, found.layout) for place in places]
+    edges = np.concatenate([field.edges.ravel() for field in fields])
+    typical = float(np.nanmedian(np.append(edges, 0.0)))
+    if typical < LEAST_LINE:
+        return [
+            [_judged(found, CellPlace(cell, _pixels(cell.box))) for cell in place.cells] for place in places
+        ], typical
+    lost = [_is_displaced(field, typical) for field in fields]
+    for _ in range(_ROUNDS):
+        if not any(lost) or all(lost):
+            break
+        bend = _bend(found.layout, fields, lost)
+        for index in np.flatnonzero(lost):
+            fields[index] = _find_lines(sheet, places[index], found.layout, bend)
+            lost[index] = _is_displaced(fields[index], typical)
+    located = [
+        [_judged(found, cell) for cell in _settled(place, field, gone, typical)]
+        for place, field, gone in zip(places, fields, lost, strict=True)
+    ]
     return located, typical
+
+
+def _settled(place: FieldPlace, field: _Lines, gone: bool, typical: float) -> Iterator[CellPlace]:
+    """The field's cells where they were found, in doubt where the row or the cell's own lines were not."""
+    for cell, (dx, dy), contrasts in zip(place.cells, field.moves, field.edges, strict=True):
+        x, y, width, height = _pixels(cell.box)
+        doubt = DISPLACED if gone else LOST if _is_lost(contrasts, _FAINT_SHARE * typical) else ""
+        yield CellPlace(cell, (x + float(dx), y + float(dy), width, height), doubt)
+
+
+def _bend(layout: PageLayout, fields: Sequence[_Lines], lost: Sequence[bool]) -> Bend:
+    """How far the paper's bend moves each place, from the rows that were found: a quadratic in x and y that leaves
+    the markers where they are. It tells where to look for rows that have moved further than they are looked for."""
+    where, moves = [_middle(box) for box in layout.markers], [np.zeros(2)] * len(layout.markers)
+    for place, field, gone in zip(layout.places, fields, lost, strict=True):
+        if not gone:
+            where += [_middle(cell.box) for cell in place.cells]
+            moves += list(field.moves)
+    size = np.array(layout.size)
+    weights = np.linalg.lstsq(_terms(np.array(where) / size), np.array(moves), rcond=_LEAST_SINGULAR)[0]
+    return lambda box: _terms(np.array([_middle(box)]) / size)[0] @ weights
+
+
+def _middle(box: Box) -> Floats:
+    return np.array([box[0] + box[2] / 2, box[1] + box[3] / 2])
+
+
+def _terms(points: Floats) -> Floats:
+    """(N, 6) terms of a quadratic, the page's middle being 0."""
+    x, y = points[:, 0] - 0.5, points[:, 1] - 0.5
+    return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], 1)
+
+
+def _is_displaced(field: _Lines, typical: float) -> bool:
+    """Whether the row was found beside its true place: its cells lie apart, many of its lines down cannot be seen where
+    they should be, or there is one more line beside the row, which then lies a whole cell away."""
+    if (np.abs(np.diff(field.moves, axis=0)) > _JUMP_MM * PIXELS_PER_MM).any():
+        return True
+    down = np.append(field.edges[:, 2], field.edges[-1, 3])
+    seen = down[~np.isnan(down)]
+    if len(seen) and (seen < _FAINT_SHARE * typical).mean() > _MISSING_SHARE:
+        return True
+    return bool((np.nan_to_num(field.beyond) > _BEYOND_SHARE * typical).any())
 
 
 def _is_lost(contrasts: Floats, least: float) -> bool:
@@ -94,25 +156,49 @@ def _pixels(box: Box) -> Box:
     return x - 0.5, y - 0.5, width, height
 
 
-def _find_lines(sheet: Sheet, place: FieldPlace) -> tuple[_Lines, Floats]:
-    """The field's lines, and how far each cell is moved: (cells, 2) pixels, x and y."""
+def _unbent(_: Box) -> Floats:
+    return np.zeros(2)
+
+
+def _find_lines(sheet: Sheet, place: FieldPlace, layout: PageLayout, bend: Bend = _unbent) -> _Lines:
+    """Look for the field's lines around where the layout, moved by the `bend`, has them."""
+    start = np.array([bend(cell.box) for cell in place.cells])
     boxes = np.array([_pixels(cell.box) for cell in place.cells])
+    boxes[:, :2] += start
     width, height = boxes[0, 2:]
     reach = min(_REACH_MM * PIXELS_PER_MM, 0.4 * min(width, height))
     shifts = np.arange(-reach, reach + _STEP, _STEP).astype(np.float32)
-    margin = round(reach) + 2 * _SIDE_STEP
-    left, top = np.round(boxes[0, :2]).astype(int) - margin
-    right, bottom = np.round(boxes[-1, :2] + boxes[-1, 2:]).astype(int) + margin
-    window = sheet.clip((int(left), int(top), int(right), int(bottom)))
+    window = _window(sheet, boxes, round(reach) + 2 * _SIDE_STEP)
     printed = sheet.printed(window).astype(np.float32) / 255
     ink = sheet.ink(window) > 255 * _INK
     boxes[:, :2] -= window[:2]
     rows = _rows(_ridges(printed.T, ink.T), boxes, shifts)
     down = _best_moves(np.nan_to_num(rows).mean(2), shifts, _SLOPES * width)
     columns = _columns(_ridges(printed, ink), boxes, down, shifts)
-    filled = np.nan_to_num(columns)
-    right_moves = _best_moves(0.5 * (filled[:-1] + filled[1:]), shifts, _STRETCHES * width)
-    return _Lines(shifts, rows, columns), np.stack([right_moves, down], 1)
+    filled = np.nan_to_num(columns[1:-1])
+    right = _best_moves(0.5 * (filled[:-1] + filled[1:]), shifts, _STRETCHES * width)
+    moves = np.stack([right, down], 1)
+    outer = np.array([_contrast(columns[0], shifts, right[0]), _contrast(columns[-1], shifts, right[-1])])
+    beyond = np.where(_has_neighbours(place, layout), 0.0, outer)
+    return _Lines(start + moves, _edges(rows, columns[1:-1], shifts, moves), beyond)
+
+
+def _window(sheet: Sheet, boxes: Floats, margin: int) -> Window:
+    """Pixels around the boxes and one more at each end of the row, as far as they lie on the page."""
+    around = np.array([boxes[0, 2] + margin, margin])
+    left, top = np.floor(boxes[:, :2].min(0) - around).astype(int)
+    right, bottom = np.ceil((boxes[:, :2] + boxes[:, 2:]).max(0) + around).astype(int)
+    return sheet.clip((int(left), int(top), int(right), int(bottom)))
+
+
+def _has_neighbours(place: FieldPlace, layout: PageLayout) -> NDArray[np.bool_]:
+    """(2,) whether cells of another field lie less than two cells away at the left, and at the right."""
+    x, y, width, height = place.cells[0].box
+    end = x + width * len(place.cells)
+    others = [cell.box for cell in layout.cells if cell.field != place.field.name]
+    beside = [box for box in others if box[1] < y + height and y < box[1] + box[3]]
+    left = any(x - 2 * width < box[0] + box[2] <= x for box in beside)
+    return np.array([left, any(end <= box[0] < end + 2 * width for box in beside)])
 
 
 def _ridges(printed: Floats, ink: NDArray[np.bool_]) -> Floats:
@@ -145,15 +231,21 @@ def _rows(ridges: Floats, boxes: Floats, shifts: Floats) -> Floats:
 
 
 def _columns(ridges: Floats, boxes: Floats, down: Floats, shifts: Floats) -> Floats:
-    """(cells + 1, shifts)."""
-    ends = np.append(boxes[:, 0], boxes[-1, 0] + boxes[-1, 2])
+    """(cells + 3, shifts): at the lines down, and one more at each end."""
+    width = boxes[0, 2]
+    ends = np.concatenate([boxes[:1, 0] - width, boxes[:, 0], boxes[-1:, 0] + width, boxes[-1:, 0] + 2 * width])
     columns = np.empty((len(ends), len(shifts)), np.float32)
     reach = int(shifts[-1]) + 2
     for line, x in enumerate(ends):
-        cell = min(line, len(boxes) - 1)
+        cell = min(max(0, line - 1), len(boxes) - 1)
         y, first = boxes[cell, 1] + down[cell], max(0, round(x) - reach)
-        profile = _profile(ridges[max(0, round(y) + 4) : round(y + boxes[cell, 3]) - 3, first : round(x) + reach + 1])
-        columns[line] = np.interp(x + shifts, first + np.arange(len(profile)), profile, 0, 0)
+        part = ridges[
+            max(0, round(y) + 4) : max(0, round(y + boxes[cell, 3]) - 3), first : max(0, round(x) + reach + 1)
+        ]
+        if part.size:
+            columns[line] = np.interp(x + shifts, first + np.arange(part.shape[1]), _profile(part), 0, 0)
+        else:
+            columns[line] = 0
     return columns
 
 
@@ -189,14 +281,19 @@ def _peak(score: Floats, shifts: Floats) -> float:
     return float(shifts[best]) + (0.5 * _STEP * float((before - after) / bend) if bend < 0 else 0.0)
 
 
-def _edges(lines: _Lines, moves: Floats) -> Floats:
-    """(cells, 4) contrast of each cell's lines - top, bottom, left, right - within a pixel and a half of its box."""
+def _edges(rows: Floats, columns: Floats, shifts: Floats, moves: Floats) -> Floats:
+    """(cells, 4) contrast of each cell's lines: top, bottom, left, right."""
     edges = np.empty((len(moves), 4), np.float32)
     for cell, (dx, dy) in enumerate(moves):
-        near_y, near_x = (np.abs(lines.shifts - move) <= 1.5 for move in (dy, dx))
-        profiles = [*lines.rows[cell][near_y].T, lines.columns[cell][near_x], lines.columns[cell + 1][near_x]]
-        edges[cell] = [np.nan if np.isnan(profile).any() else profile.max() for profile in profiles]
+        across = [_contrast(rows[cell, :, side], shifts, dy) for side in (0, 1)]
+        edges[cell] = [*across, *(_contrast(columns[line], shifts, dx) for line in (cell, cell + 1))]
     return edges
+
+
+def _contrast(profile: Floats, shifts: Floats, move: float) -> float:
+    """The profile's highest value within a pixel and a half of the move; NaN where ink hides it."""
+    near = profile[np.abs(shifts - move) <= 1.5]
+    return float("nan") if np.isnan(near).any() else float(near.max())
 
 
 def _judged(found: Registration, place: CellPlace) -> CellPlace:

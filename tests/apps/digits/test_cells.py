@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -157,6 +159,20 @@ def test_cells_on_a_torn_corner_are_in_doubt_and_the_rest_is_read(colour):
             assert (cell.ink is None) == (truth.value is None)
         elif near < 3:
             assert cell.doubt == LOST, truth
+
+
+@pytest.mark.parametrize("bend", [-0.045, -0.03, 0.02, 0.03, 0.045])
+def test_on_bent_paper_no_digit_is_taken_for_its_neighbours(bend):
+    # Every other cell is blank: found one cell away, or one row, a blank would hold ink and ink be missing.
+    answers = {field.name: "1 2 3 4 5 6"[row % 2 :][:10] for row, field in enumerate(MANY.fields)}
+    filled = filled_page(MANY, 7, Filling(struck=0, smeared=0, straying=0), answers)
+    rng = np.random.default_rng(11)
+    flat = dataclasses.replace(Phone.draw(rng), curl=(bend, bend / 2), shadow=0.0, motion=(0.0, 0.0))
+    cells = cut(photograph(filled.image, flat, rng), MANY)
+    for truth in filled.truth:
+        cell = cells[truth.field, truth.position]
+        assert cell.doubt or (cell.ink is None) == (truth.value is None), truth
+    assert sum(not cell.doubt for cell in cells.values()) >= 150
 
 
 def test_cells_outside_the_picture_are_in_doubt():
