@@ -61,7 +61,7 @@ class Run(Generic[BatchT]):
         self.task, self.recipe, self.folder = task, recipe, folder
         self.device = pick_device()
         # Threads that share a core with a worker wait for each other at every layer: leave the workers theirs.
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) - recipe.workers))
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) - recipe.workers)))
         torch.manual_seed(recipe.seed)
         self.network: nn.Module = task.network().to(self.device).to(memory_format=torch.channels_last)
         self.average = optimization.MovingAverage(self.network, recipe.ema_decay)

@@ -32,18 +32,23 @@ _SCORING_BATCH = 512
 
 @dataclass(frozen=True)
 class InkExamples:
-    """N digits as tight ink: `inks` (h, w) uint8 each, `labels` (N,) int64, `sources` (N,) str."""
+    """N digits as tight ink: `inks` (h, w) uint8 each, `labels` (N,) int64, `sources` (N,) str.
+
+    `repeats` (N,) int64 says how often an epoch shows each.
+    """
 
     inks: tuple[Image, ...]
     labels: NDArray[np.int64]
     sources: NDArray[np.str_]
+    repeats: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def select(self, chosen: NDArray[np.int64]) -> InkExamples:
         """The chosen examples, in that order."""
-        return InkExamples(tuple(self.inks[i] for i in chosen), self.labels[chosen], self.sources[chosen])
+        inks = tuple(self.inks[i] for i in chosen)
+        return InkExamples(inks, self.labels[chosen], self.sources[chosen], self.repeats[chosen])
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class DigitBatch:
 
 
 def load_inks(sources: Sequence[DigitSource], root: Path, spec: DigitPreprocessing) -> InkExamples:
-    """Read datasets and take the ink of every example, `repeat` times.
+    """Read datasets and take the ink of every example.
 
     Raises:
         InputError: Nothing readable is left. Examples without ink are an error of their dataset too.
@@ -88,18 +93,20 @@ def load_inks(sources: Sequence[DigitSource], root: Path, spec: DigitPreprocessi
     inks: list[Image] = []
     labels: list[int] = []
     names: list[str] = []
+    repeats: list[int] = []
     for source in sources:
         digits = _chosen(source, root)
         for batch in digits.batches():
             for index, image in zip(batch.indices, batch.images, strict=True):
                 ink = tight_ink(image, spec, digits.polarity)
                 if ink is not None:
-                    inks += [ink] * source.repeat
-                    labels += [int(digits.labels[index])] * source.repeat
-                    names += [str(digits.sources[index])] * source.repeat
+                    inks.append(ink)
+                    labels.append(int(digits.labels[index]))
+                    names.append(str(digits.sources[index]))
+                    repeats.append(source.repeat)
     if not inks:
         raise InputError(root, "the recipe's datasets hold no readable digit", cure="check data.train in the recipe")
-    return InkExamples(tuple(inks), np.array(labels, np.int64), np.array(names))
+    return InkExamples(tuple(inks), np.array(labels, np.int64), np.array(names), np.array(repeats, np.int64))
 
 
 def _chosen(source: DigitSource, root: Path) -> DigitSet:
@@ -157,7 +164,9 @@ class DigitTask(Task[DigitBatch]):
         _, source = np.unique(own.sources, return_inverse=True)
         strata = source * len(DIGIT_CLASSES) + own.labels
         kept, held = stratified_holdout(strata, recipe.data.validation_share, recipe.seed)
-        self.train = own.select(_some(kept, recipe.data.limit, recipe.seed))
+        # Copies are made after the split: no example is on both sides of it.
+        self.train = own.select(np.repeat(kept, own.repeats[kept]))
+        self.train = self.train.select(_some(np.arange(len(self.train)), recipe.data.limit, recipe.seed))
         self.held = own.select(held)
         if recipe.data.validate_on:
             other = load_inks(recipe.data.validate_on, root, recipe.preprocessing)
@@ -285,8 +294,12 @@ def _some(indices: NDArray[np.int64], limit: int | None, seed: int) -> NDArray[n
 
 
 def _both(one: InkExamples, other: InkExamples) -> InkExamples:
-    labels = np.concatenate([one.labels, other.labels])
-    return InkExamples(one.inks + other.inks, labels, np.concatenate([one.sources, other.sources]))
+    return InkExamples(
+        one.inks + other.inks,
+        np.concatenate([one.labels, other.labels]),
+        np.concatenate([one.sources, other.sources]),
+        np.concatenate([one.repeats, other.repeats]),
+    )
 
 
 def _short(label: int | np.integer) -> str:
