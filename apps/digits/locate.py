@@ -133,12 +133,17 @@ def _terms(points: Floats) -> Floats:
 
 def _is_displaced(field: _Lines, typical: float) -> bool:
     """Whether the row was found beside its true place: its cells lie apart, many of its lines down cannot be seen where
-    they should be, or there is one more line beside the row, which then lies a whole cell away."""
-    if (np.abs(np.diff(field.moves, axis=0)) > _JUMP_MM * PIXELS_PER_MM).any():
+    they should be, or there is one more line beside the row, which then lies a whole cell away.
+
+    Cells without lines above and below say nothing: they are torn off or covered.
+    """
+    faint = np.asarray(field.edges < _FAINT_SHARE * typical)
+    there = ~faint[:, :2].all(1)
+    steps = np.abs(np.diff(field.moves, axis=0))[there[:-1] & there[1:]]
+    if (steps > _JUMP_MM * PIXELS_PER_MM).any():
         return True
-    down = np.append(field.edges[:, 2], field.edges[-1, 3])
-    seen = down[~np.isnan(down)]
-    if len(seen) and (seen < _FAINT_SHARE * typical).mean() > _MISSING_SHARE:
+    down = faint[there, 2:][~np.isnan(field.edges[there, 2:])]
+    if len(down) and down.mean() > _MISSING_SHARE:
         return True
     return bool((np.nan_to_num(field.beyond) > _BEYOND_SHARE * typical).any())
 
