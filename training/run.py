@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from data.errors import ArgumentError, FileAccessError
+from data.store import default_root
 from training.loop import Run
 from training.recipe import Recipe, load_recipe
 from training.task import Evaluation
@@ -17,17 +17,15 @@ RECIPES = Path(__file__).parent / "recipes"
 
 
 def data_root() -> Path:
-    """The folder of datasets: the environment's SHANKHA_DATA.
+    """The folder of datasets, where `shankha data get` puts them too.
 
     Raises:
-        FileAccessError: It is not set, or is no folder.
+        FileAccessError: There is no such folder.
     """
-    named = os.environ.get("SHANKHA_DATA")
-    if not named:
-        raise FileAccessError("SHANKHA_DATA", "is not set", cure="set it to the folder that holds the datasets")
-    if not Path(named).is_dir():
-        raise FileAccessError(named, "is no folder", cure="set SHANKHA_DATA to the folder that holds the datasets")
-    return Path(named)
+    root = default_root()
+    if not root.is_dir():
+        raise FileAccessError(root, "is no folder", cure="set SHANKHA_DATA to the folder that holds the datasets")
+    return root
 
 
 def recipe_at(name: str) -> Path:
