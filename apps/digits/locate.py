@@ -138,9 +138,9 @@ def _is_displaced(field: _Lines, typical: float) -> bool:
     Cells without lines above and below say nothing: they are torn off or covered.
     """
     faint: NDArray[np.bool_] = np.less(field.edges, _FAINT_SHARE * typical)
-    there = ~faint[:, :2].all(1)
-    steps = np.abs(np.diff(field.moves, axis=0))[there[:-1] & there[1:]]
-    if (steps > _JUMP_MM * PIXELS_PER_MM).any():
+    there = np.asarray(~faint[:, :2].all(1))
+    steps = np.diff(field.moves, axis=0)[there[:-1] & there[1:]]
+    if (np.abs(steps) > _JUMP_MM * PIXELS_PER_MM).any():
         return True
     down = faint[there, 2:][~np.isnan(field.edges[there, 2:])]
     if len(down) and down.mean() > _MISSING_SHARE:
