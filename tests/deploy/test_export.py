@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from data.errors import ArgumentError, FileAccessError, InputError
 from data.labels import NOT_A_DIGIT
-from data.metrics import coverage, softmax
+from data.metrics import TARGET_ERROR, coverage, softmax
 from deploy.card import CardFacts, digit_card
 from deploy.export import calibrate, export, export_run, load_run
 from deploy.runtime.artifact import Artifact
@@ -107,7 +107,7 @@ def test_calibration_mends_confidence_and_keeps_the_error_low(overconfident):
     assert fitted.ece_after < 0.25 * fitted.ece_before
     assert fitted.nll_after < fitted.nll_before
     assert fitted.review.total == 4000
-    assert fitted.review.error <= 0.002
+    assert fitted.review.error <= TARGET_ERROR
     assert len(fitted.right) == np.count_nonzero(labels != NOT_A_DIGIT)
 
 
