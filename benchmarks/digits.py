@@ -160,7 +160,7 @@ def networks(runs: Path) -> Section:
     )  # fmt: skip
     note = (
         "The shipped recipe (`training/recipes/digits.yaml`) at 6 epochs of 20,000 examples, the same in the same "
-        "order for each; validation counts held-out digits as they are and as form cells. Latency: one thread, in turns."
+        "order for each; validation counts held-out digits as they are and as form cells. One thread, in turns."
     )
     return Section.of("Networks", note, columns, rows)
 
