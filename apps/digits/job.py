@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -179,7 +180,8 @@ def _until_a_crash(job: Job, left: deque[PageRef], processes: int, ahead: int) -
     try:
         while left:
             while len(flying) < min(len(left), ahead):
-                flying.append(pool.submit(_read_in_process, left[len(flying)]))
+                with _interrupts_held():
+                    flying.append(pool.submit(_read_in_process, left[len(flying)]))
             outcome = flying.popleft().result()
             left.popleft()
             yield outcome
@@ -187,6 +189,19 @@ def _until_a_crash(job: Job, left: deque[PageRef], processes: int, ahead: int) -
         return
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Keep an interrupt waiting: a process started meanwhile never hears of one, not even while it is starting."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _worker: Callable[[PageRef], Outcome]

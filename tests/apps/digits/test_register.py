@@ -63,7 +63,7 @@ def views(draw) -> tuple[np.ndarray, tuple[int, int]]:
 PAGE = filled_page(FORM, seed=3).image
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(views(), st.sampled_from(["colour", "grey", "dim"]))
 def test_cells_are_found_within_half_a_millimetre_in_any_view(view, light):
     picture, truth = seen_from(PAGE, *view)

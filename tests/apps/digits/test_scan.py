@@ -347,7 +347,7 @@ def descendants(process: int) -> list[int]:
     return children + [below for child in children for below in descendants(child)]
 
 
-def wait_until(condition, seconds: float = 60) -> None:
+def wait_until(condition, seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited too long"
@@ -379,7 +379,7 @@ def test_a_scan_that_was_ended_goes_on_where_it_was(batch, whole, tmp_path, how)
         os.killpg(process.pid, how)  # as Ctrl-C does: every process of the group
     else:
         process.kill()
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=240)
     assert process.returncode == (130 if how == signal.SIGINT else -how)
     assert b"Traceback" not in told
     wait_until(lambda: not any(map(alive, workers)))
