@@ -37,7 +37,9 @@ def scan(
     ],
     form: Annotated[Path, typer.Option("--form", metavar="FORM.yaml", help="The form's description.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results; a rerun goes on in it.")],
-    model: Annotated[Path, typer.Option("--model", metavar="ARTIFACT", help="The model.")] = SHIPPED_MODEL,
+    model: Annotated[
+        Path, typer.Option("--model", metavar="ARTIFACT", help="The model.", show_default="the shipped one")
+    ] = SHIPPED_MODEL,
     digits: Annotated[Script, typer.Option("--digits", help="How digits are written in the tables.")] = "latin",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
