@@ -8,8 +8,11 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from data.errors import FileAccessError
+import yaml
+
+from data.errors import ConfigurationError, FileAccessError
 
 _CHUNK = 1 << 20
 
@@ -55,6 +58,31 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write bytes, whole or not at all."""
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
+
+
+def read_yaml(path: Path, expected: str) -> dict[str, Any]:
+    """The keys and values of a YAML file.
+
+    Args:
+        path: The file.
+        expected: What it should hold, for the error.
+
+    Raises:
+        FileAccessError: It cannot be read.
+        ConfigurationError: It is no UTF-8 text, no YAML, or holds no keys.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(path, "is not UTF-8 text", expected=expected) from error
+    except OSError as error:
+        raise FileAccessError(path, f"cannot be read ({error.strerror})", cure="check the path") from error
+    except yaml.YAMLError as error:
+        why = " ".join(str(error).split())
+        raise ConfigurationError(path, f"is not valid YAML ({why})", cure="mend the YAML") from error
+    if not isinstance(tree, dict):
+        raise ConfigurationError(path, f"holds a {type(tree).__name__}", expected=expected)
+    return tree
 
 
 def sha256_of(path: Path) -> str:

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from data.errors import ConfigurationError, FileAccessError, validation_faults
+from data.errors import ConfigurationError, validation_faults
+from data.files import read_yaml
 
 MM_PER_INCH: Final = 25.4
 PAGE_SIZES: Final[dict[str, tuple[float, float]]] = {
@@ -173,18 +173,7 @@ def load_form(path: Path) -> Form:
         FileAccessError: The file cannot be read.
         ConfigurationError: It is no YAML, has unknown keys, or describes an impossible page (overlaps included).
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(path, "is not UTF-8 text", expected="a form described in YAML") from error
-    except OSError as error:
-        raise FileAccessError(path, f"cannot be read ({error.strerror})", cure="check the path") from error
-    try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigurationError(path, f"is not valid YAML ({_one_line(error)})", cure="mend the YAML") from error
-    if not isinstance(tree, dict):
-        raise ConfigurationError(path, f"holds a {type(tree).__name__}", expected="keys such as form, title, fields")
+    tree = read_yaml(path, "a form: keys such as form, title, fields")
     try:
         form = Form.model_validate(tree)
     except ValidationError as error:
@@ -194,10 +183,6 @@ def load_form(path: Path) -> Form:
     except ValueError as error:
         raise ConfigurationError(path, str(error), cure="mend the form's description") from error
     return form
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def lay_out(form: Form) -> tuple[PageLayout, ...]:

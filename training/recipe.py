@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from data.errors import ArgumentError, ConfigurationError, FileAccessError, validation_faults
+from data.errors import ArgumentError, ConfigurationError, validation_faults
+from data.files import read_yaml
 from data.preprocess import DigitPreprocessing
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -167,14 +168,7 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         ConfigurationError: It is not a valid recipe.
         ArgumentError: A change is not of the form key=value.
     """
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileAccessError(path, f"cannot be read ({error.strerror})", cure="check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(path, f"is not valid YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(tree, dict):
-        raise ConfigurationError(path, f"holds a {type(tree).__name__}", expected="the keys of a recipe")
+    tree = read_yaml(path, "a recipe: keys such as name, task, network, data")
     for change in changes:
         _apply(tree, change)
     try:

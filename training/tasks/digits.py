@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from data.errors import ConfigurationError, InputError
 from data.labels import DIGIT_CLASSES, NOT_A_DIGIT
 from data.metrics import confusion_matrix, expected_calibration_error, softmax
-from data.preprocess import DigitPreprocessing, Image, fit_ink, ink_image, tight_ink
+from data.preprocess import DigitPreprocessing, Image, fit_ink, ink_image, network_input, tight_ink
 from data.readers import DigitSet, read_digits
 from data.splits import stratified_holdout
 from models import zoo
@@ -206,9 +206,8 @@ class DigitTask(Task[DigitBatch]):
         return soft_cross_entropy(heads[0], targets) + regularization.deep_supervision * side
 
     def _inputs(self, frames: Tensor, device: torch.device) -> Tensor:
-        spec = self.recipe.preprocessing
-        inputs = (frames.to(device, torch.float32) / 255.0 - spec.mean) / spec.std
-        return inputs[:, None].contiguous(memory_format=torch.channels_last)
+        inputs = torch.from_numpy(network_input(frames.numpy(), self.recipe.preprocessing))
+        return inputs.to(device, memory_format=torch.channels_last)
 
     @cached_property
     def validation(self) -> Validation:
