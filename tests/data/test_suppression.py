@@ -33,9 +33,8 @@ def test_weak_boxes_are_dropped_and_nothing_is_no_error() -> None:
 
 
 def test_of_equals_the_first_is_kept() -> None:
-    found = suppressed(
-        np.repeat(BOXES[:1], 3, axis=0) + np.arange(3, dtype=np.float32)[:, None], column(0.5, 0.5, 0.5), 0
-    )
+    shifted = np.repeat(BOXES[:1], 3, axis=0) + np.array([[0], [0.5], [1]], np.float32)
+    found = suppressed(shifted, column(0.5, 0.5, 0.5), 0)
     assert found.xyxy.tolist() == [BOXES[0].tolist()]
 
 
