@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import multiprocessing
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -26,6 +23,7 @@ from apps.digits.reading import Reader, judge_page, read_cells
 from apps.digits.register import CORNERS, PageError, Register, Registration
 from apps.digits.sheet import Sheet
 from apps.digits.store import PageNames, Store, identity_of
+from apps.processes import interrupts_held, live_for_parent
 from data.errors import FileAccessError, ShankhaError
 from data.files import sha256_of
 from data.forms import Form
@@ -180,7 +178,7 @@ def _until_a_crash(job: Job, left: deque[PageRef], processes: int, ahead: int) -
     try:
         while left:
             while len(flying) < min(len(left), ahead):
-                with _interrupts_held():
+                with interrupts_held():
                     flying.append(pool.submit(_read_in_process, left[len(flying)]))
             outcome = flying.popleft().result()
             left.popleft()
@@ -189,19 +187,6 @@ def _until_a_crash(job: Job, left: deque[PageRef], processes: int, ahead: int) -
         return
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Keep an interrupt waiting: a process started meanwhile never hears of one, not even while it is starting."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _worker: Callable[[PageRef], Outcome]
@@ -215,17 +200,9 @@ def _pool(job: Job, processes: int) -> ProcessPoolExecutor:
 def _start_process(job: Job) -> None:
     """Make this process a page reader that leaves interrupts to its parent and dies with it."""
     global _worker  # noqa: PLW0603  one process reads for one job
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    live_for_parent()
     cv2.setNumThreads(1)
     _worker = PageWorker(job)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _read_in_process(page: PageRef) -> Outcome:
