@@ -1,0 +1,234 @@
+"""The ledger of a survey: what has been detected and which tables have been written, safe against any end.
+
+One SQLite file in the folder of results. A chapter's detections are kept under a key that stands for all that decides
+them: the file's content, the model and the settings. They come segment by segment, each together with the place where
+the chapter goes on, in one transaction: what is in the ledger is done. Only one survey at a time holds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from apps.fish.footage import ChapterAccount, ResumePoint
+from apps.fish.segments import Segment
+from data.errors import FileAccessError, InputError, ShankhaError
+
+LEDGER: Final = "ledger.sqlite"
+VERSION: Final = 1
+"""Number of the ledger's layout: to be raised with every change that older ledgers do not follow."""
+_APPLICATION: Final = 0x5348414E
+_LAYOUT: Final = """
+CREATE TABLE chapters (
+    key TEXT PRIMARY KEY,
+    label TEXT NOT NULL,
+    changed_ns INTEGER NOT NULL,
+    account TEXT
+);
+CREATE TABLE segments (
+    key TEXT NOT NULL REFERENCES chapters ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    samples INTEGER NOT NULL,
+    resume TEXT NOT NULL,
+    block BLOB NOT NULL,
+    PRIMARY KEY (key, number)
+);
+CREATE TABLE deployments (
+    opcode TEXT PRIMARY KEY,
+    key TEXT NOT NULL,
+    files TEXT NOT NULL
+);
+"""
+_UNWRITABLE: Final = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+}
+_DAMAGED: Final = "delete it and run the same command again: the footage is then looked at anew"
+_NO_ROOM: Final = "free some space or choose a folder that you may write to, and run the same command again"
+
+_resume: TypeAdapter[ResumePoint] = TypeAdapter(ResumePoint)
+_account: TypeAdapter[ChapterAccount] = TypeAdapter(ChapterAccount)
+_files: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
+
+
+@dataclass(frozen=True)
+class ChapterState:
+    """How far a chapter is: its segments and samples so far, where it goes on, and its account once it has ended.
+
+    `changed_ns` is the time of the file's last change, as it was when its first segment was kept.
+    """
+
+    segments: int
+    samples: int
+    resume: ResumePoint | None
+    account: ChapterAccount | None
+    changed_ns: int
+
+
+class Ledger:
+    """The open ledger of a folder of results; a context manager.
+
+    Args:
+        folder: The folder of results; it must exist.
+
+    Raises:
+        FileAccessError: It cannot be written, or another survey holds it.
+        InputError: It is damaged, or of another version.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / LEDGER
+        with self._told():
+            self._db = sqlite3.connect(self.path, timeout=0, isolation_level=None)
+        try:
+            with self._told():
+                self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def chapter(self, key: str) -> ChapterState | None:
+        """How far the chapter is; None where nothing is kept of it."""
+        with self._told():
+            row = self._db.execute("SELECT account, changed_ns FROM chapters WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return None
+            sums = "SELECT count(*), coalesce(sum(samples), 0) FROM segments WHERE key = ?"
+            segments, samples = self._db.execute(sums, (key,)).fetchone()
+            last = "SELECT resume FROM segments WHERE key = ? ORDER BY number DESC LIMIT 1"
+            resume = self._db.execute(last, (key,)).fetchone()
+            return ChapterState(
+                segments,
+                samples,
+                _resume.validate_json(resume[0]) if resume else None,
+                _account.validate_json(row[0]) if row[0] else None,
+                row[1],
+            )
+
+    def begin(self, key: str, label: str, changed_ns: int) -> None:
+        """Make room for a chapter; what was kept under its key is dropped."""
+        with self._told(), self._transaction():
+            self._db.execute("DELETE FROM chapters WHERE key = ?", (key,))
+            self._db.execute("INSERT INTO chapters VALUES (?, ?, ?, NULL)", (key, label, changed_ns))
+
+    def add(self, key: str, segment: Segment) -> None:
+        """Keep the chapter's next segment.
+
+        Raises:
+            FileAccessError: The disk is full. What was kept before stays.
+        """
+        row = key, segment.number, len(segment), _resume.dump_json(segment.resume).decode(), segment.packed()
+        with self._told(), self._transaction():
+            self._db.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?)", row)
+
+    def finish(self, key: str, account: ChapterAccount) -> None:
+        """Mark the chapter as detected to its end, or as far as it reads."""
+        with self._told(), self._transaction():
+            row = _account.dump_json(account).decode(), key
+            self._db.execute("UPDATE chapters SET account = ? WHERE key = ?", row)
+
+    def forget(self, key: str) -> None:
+        """Drop what is kept of a chapter."""
+        with self._told(), self._transaction():
+            self._db.execute("DELETE FROM chapters WHERE key = ?", (key,))
+
+    def segments(self, key: str) -> list[Segment]:
+        """The chapter's segments, in order."""
+        query = "SELECT block, number, resume FROM segments WHERE key = ? ORDER BY number"
+        with self._told():
+            rows = self._db.execute(query, (key,))
+            return [Segment.unpacked(block, number, _resume.validate_json(resume)) for block, number, resume in rows]
+
+    def deployments(self) -> dict[str, tuple[str, dict[str, str]]]:
+        """What was written of each deployment, by opcode: the key that stands for it, and its files' hashes."""
+        with self._told():
+            rows = self._db.execute("SELECT opcode, key, files FROM deployments ORDER BY opcode").fetchall()
+            return {opcode: (key, _files.validate_json(files)) for opcode, key, files in rows}
+
+    def keep_deployment(self, opcode: str, key: str, files: Mapping[str, str]) -> None:
+        """Note that a deployment's files are written: their paths in the folder of results, and their hashes."""
+        with self._told(), self._transaction():
+            row = opcode, key, json.dumps(dict(files), sort_keys=True)
+            self._db.execute("INSERT OR REPLACE INTO deployments VALUES (?, ?, ?)", row)
+
+    def drop_deployment(self, opcode: str) -> None:
+        """Note that nothing of the deployment holds any more."""
+        with self._told(), self._transaction():
+            self._db.execute("DELETE FROM deployments WHERE opcode = ?", (opcode,))
+
+    def _prepare(self) -> None:
+        run = self._db.execute
+        run("PRAGMA foreign_keys = ON")
+        # The lock is held until the ledger is closed or its process ends, however it ends.
+        run("PRAGMA locking_mode = EXCLUSIVE")
+        run("PRAGMA journal_mode = WAL")
+        run("PRAGMA synchronous = FULL")
+        with self._transaction():
+            if run("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                for statement in _LAYOUT.strip().split(";")[:-1]:
+                    run(statement)
+                run(f"PRAGMA application_id = {_APPLICATION}")
+                run(f"PRAGMA user_version = {VERSION}")
+        self._check()
+
+    def _check(self) -> None:
+        if self._db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+            cure = "choose another folder for --out"
+            raise InputError(self.path, "is another program's database", expected="a survey's ledger", cure=cure)
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version != VERSION:
+            cure = "choose another folder for --out, or use the version of Shankha that wrote it"
+            raise InputError(self.path, f"is a ledger of version {version}", expected=f"version {VERSION}", cure=cure)
+        fault = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if fault != "ok":
+            raise InputError(self.path, f"is damaged ({' '.join(fault.split())})", cure=_DAMAGED)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell what goes wrong with the file in the user's terms."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._as_told(error) from error
+        except ValueError as error:
+            raise InputError(self.path, f"is damaged ({_short(error)})", cure=_DAMAGED) from error
+
+    def _as_told(self, error: sqlite3.Error) -> ShankhaError:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            cure = "wait until it ends, or choose another folder for --out"
+            return FileAccessError(self.path.parent, "is in use by another survey", cure=cure)
+        if code in _UNWRITABLE:
+            return FileAccessError(self.path, f"cannot be written ({_short(error)})", cure=_NO_ROOM)
+        return InputError(self.path, f"is damaged ({_short(error)})", cure=_DAMAGED)
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]

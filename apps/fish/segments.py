@@ -1,0 +1,112 @@
+"""What a detector saw in a stretch of one chapter: the unit of work that a survey keeps, or does again."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.fish.footage import ResumePoint, SampledFrame
+from apps.fish.records import Observations, Samples
+from data.boxes import Boxes, no_boxes
+from data.detections import Detections
+
+SEGMENT: Final = 300
+"""Samples of a full segment: a minute of footage at five samples a second."""
+_COLUMNS: Final = ("frame", "file_seconds", "sample", "xyxy", "scores", "labels")
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """S samples of one chapter that follow one another, and the N detections in them.
+
+    `number` counts from 0. `size_wh` is the frames' size in pixels. `frame` (S,) int64 and `file_seconds` (S,) float64
+    are as in `Samples`; `sample` (N,) int64 counts into them; `xyxy` (N, 4), `scores` (N,) and `labels` (N,) are as in
+    `Observations`. The chapter goes on at `resume`.
+    """
+
+    number: int
+    size_wh: tuple[int, int]
+    frame: NDArray[np.int64]
+    file_seconds: NDArray[np.float64]
+    sample: NDArray[np.int64]
+    xyxy: Boxes
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    resume: ResumePoint
+
+    @classmethod
+    def of(
+        cls, number: int, frames: Sequence[SampledFrame], found: Sequence[Detections], resume: ResumePoint
+    ) -> Segment:
+        """What the detector found in each of the frames; at least one."""
+        height, width = frames[0].image.shape[:2]
+        return cls(
+            number,
+            (width, height),
+            np.array([frame.frame for frame in frames], np.int64),
+            np.array([frame.seconds for frame in frames], np.float64),
+            np.repeat(np.arange(len(frames), dtype=np.int64), [len(one) for one in found]),
+            np.concatenate([no_boxes(), *(one.xyxy for one in found)]),
+            np.concatenate([np.zeros(0, np.float32), *(one.scores for one in found)]),
+            np.concatenate([np.zeros(0, np.int64), *(one.labels for one in found)]),
+            resume,
+        )
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def packed(self) -> bytes:
+        """The arrays and the frames' size as one block of bytes, with checksums; `number` and `resume` stay out."""
+        stream = io.BytesIO()
+        columns = {name: getattr(self, name) for name in _COLUMNS}
+        np.savez_compressed(stream, allow_pickle=False, size_wh=np.array(self.size_wh), **columns)
+        return stream.getvalue()
+
+    @classmethod
+    def unpacked(cls, block: bytes, number: int, resume: ResumePoint) -> Segment:
+        """The segment of which `packed` made the block.
+
+        Raises:
+            ValueError: The block is damaged.
+        """
+        try:
+            with np.load(io.BytesIO(block), allow_pickle=False) as arrays:
+                width, height = arrays["size_wh"].tolist()
+                columns = [arrays[name] for name in _COLUMNS]
+        except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, OSError) as error:
+            raise ValueError(f"a block cannot be unpacked ({error})") from error
+        return cls(number, (width, height), *columns, resume)
+
+
+def observations(
+    segments: Sequence[Segment], chapter: int, start: float, names: tuple[str, ...]
+) -> Observations:
+    """The segments of one chapter, in order, as observations of its deployment.
+
+    Args:
+        segments: All segments of the chapter; may be none.
+        chapter: Position in the deployment, from 0.
+        start: Seconds from the first chapter's first frame to this chapter's first frame.
+        names: The detector's names of its labels.
+    """
+    frames = [part.frame for part in segments] or [np.zeros(0, np.int64)]
+    seconds = [part.file_seconds for part in segments] or [np.zeros(0)]
+    samples = Samples.of_chapter(chapter, start, np.concatenate(frames), np.concatenate(seconds))
+    if not segments:
+        return Observations.none(names, samples)
+    starts = np.cumsum([0, *(len(part) for part in segments[:-1])])
+    return Observations(
+        samples,
+        np.concatenate([part.sample + first for part, first in zip(segments, starts, strict=True)]),
+        np.concatenate([part.xyxy for part in segments]),
+        np.concatenate([part.scores for part in segments]),
+        np.concatenate([part.labels for part in segments]),
+        names,
+    )
