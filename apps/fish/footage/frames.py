@@ -62,7 +62,7 @@ class ResumePoint(BaseModel):
     tally: Tally
 
 
-class Account(BaseModel):
+class ChapterAccount(BaseModel):
     """What a file should hold and what was read of it.
 
     Attributes:

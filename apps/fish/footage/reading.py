@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from apps.fish.footage.frames import Account, ResumePoint, SampledFrame
+from apps.fish.footage.frames import ChapterAccount, ResumePoint, SampledFrame
 from apps.fish.footage.sampling import Sampling
 
 
@@ -33,7 +33,7 @@ class ChapterReader:
     def __iter__(self) -> Iterator[SampledFrame]: ...
 
     @property
-    def account(self) -> Account:
+    def account(self) -> ChapterAccount:
         """What was read so far; it is final when the iteration has ended."""
 
     @property
