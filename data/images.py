@@ -24,6 +24,8 @@ _FORMATS: Final = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 _KINDS: Final = "a PNG, JPEG, BMP, TIFF or WebP picture"
 _MOSTLY_OPEN: Final = 0.5
 _MID_GREY: Final = 128
+_ORIENTATION: Final = 0x0112
+_QUARTER_TURNS: Final = frozenset({5, 6, 7, 8})
 # What Pillow's parsers raise on damaged files, beyond OSError.
 _DAMAGE: Final = (
     OSError,
@@ -67,6 +69,19 @@ def read_image(path: Path, *, page: int | None = None, max_pixels: int = MAX_PIX
             return _decode(stream, path, page, max_pixels)
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def image_size(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Width and height that `read_image` would give, from the header alone; errors as there."""
+    try:
+        with path.open("rb") as stream, _opened(stream, path) as picture:
+            _choose_page(picture, path, None)
+            _check_size(picture, path, max_pixels)
+            width, height = picture.size
+            turned = picture.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return (height, width) if turned else (width, height)
 
 
 def page_count(path: Path) -> int:

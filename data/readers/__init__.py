@@ -1,43 +1,20 @@
-"""Readers of labelled digits: one function recognises the kind of folder and gives a `DigitSet`."""
+"""Readers of labelled data: `read_digits` and `read_detections` recognise the kind of folder that they are given."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from data.errors import FileAccessError, InputError
-from data.readers.classfolders import read_class_folders
+from data.readers.detections import read_detections
+from data.readers.detectionset import DetectionSet, as_fish, joined_detections
+from data.readers.digits import read_digits
 from data.readers.digitset import DigitBatch, DigitSet, Problem, joined
-from data.readers.npz import CMATERDB_TEST, CMATERDB_TRAIN, read_cmaterdb, read_numtadb_npz
-from data.readers.numtadb import is_numtadb, read_numtadb
 
-__all__ = ["DigitBatch", "DigitSet", "Problem", "joined", "read_digits"]
-
-
-def read_digits(folder: Path, split: str | None = None) -> DigitSet:
-    """Labelled digits of a folder: CMATERdb, NumtaDB (packed or as published), or a folder a class.
-
-    Args:
-        folder: What a download, or a person, filled.
-        split: CMATERdb: "train" or "test". NumtaDB: the letter of a source. Class folders: "train", "val" or "test"
-            where there are such folders. None means the test part where there is one, else everything.
-
-    Raises:
-        FileAccessError: There is no such folder, or it cannot be read.
-        ArgumentError: The dataset has no such split.
-        InputError: The folder is of no known kind, or a file in it is not what it should be.
-    """
-    if not folder.is_dir():
-        raise FileAccessError(
-            folder, "is no folder", cure="check the path, or fetch the dataset with `shankha data get`"
-        )
-    if (folder / CMATERDB_TRAIN).is_file() or (folder / CMATERDB_TEST).is_file():
-        return read_cmaterdb(folder, split)
-    archives = sorted(folder.glob("*.npz"))
-    if len(archives) == 1:
-        return read_numtadb_npz(archives[0], split)
-    if archives:
-        found = f"holds {len(archives)} .npz archives of which none is known"
-        raise InputError(folder, found, expected=f"{CMATERDB_TRAIN} and {CMATERDB_TEST}, or one archive of NumtaDB")
-    if is_numtadb(folder):
-        return read_numtadb(folder, split)
-    return read_class_folders(folder, split)
+__all__ = [
+    "DetectionSet",
+    "DigitBatch",
+    "DigitSet",
+    "Problem",
+    "as_fish",
+    "joined",
+    "joined_detections",
+    "read_detections",
+    "read_digits",
+]

@@ -1,0 +1,39 @@
+"""Readers of pictures with boxes: one function recognises the kind of folder and gives a `DetectionSet`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from data.errors import FileAccessError, InputError
+from data.readers.detections_coco import is_coco, read_coco
+from data.readers.detections_video import is_boxed_video, read_boxed_video
+from data.readers.detections_yolo import is_yolo, read_yolo
+from data.readers.detectionset import DetectionSet
+
+_EXPECTED = "a YOLO folder (images and labels, or data.yaml), COCO json, or a video with boxes.csv"
+
+
+def read_detections(folder: Path, split: str | None = None, exhaustive: bool | None = None) -> DetectionSet:
+    """Pictures with boxes: a YOLO folder, COCO json, or a video with boxes of some of its frames.
+
+    Args:
+        folder: What a download, or a person, filled; or one data.yaml or COCO json file.
+        split: "train", "val" or "test"; None means test where there is one, else val, else everything.
+        exhaustive: Whether everything of the classes is labelled, so that the rest may be taught as background. None
+            takes what the dataset says: `exhaustive: false` in data.yaml, or in the `info` or a picture of COCO json.
+
+    Raises:
+        FileAccessError: There is no such folder, or it cannot be read.
+        ArgumentError: The dataset has no such split.
+        ConfigurationError: data.yaml is not valid.
+        InputError: The folder is of no known kind, or nothing in it can be used.
+    """
+    if folder.is_file():
+        return (read_coco if folder.suffix.lower() == ".json" else read_yolo)(folder, split, exhaustive)
+    if not folder.is_dir():
+        cure = "check the path, or fetch the dataset with `shankha data get`"
+        raise FileAccessError(folder, "is no folder", cure=cure)
+    for is_it, read in ((is_boxed_video, read_boxed_video), (is_coco, read_coco), (is_yolo, read_yolo)):
+        if is_it(folder):
+            return read(folder, split, exhaustive)
+    raise InputError(folder, "holds no pictures with boxes", expected=_EXPECTED)
