@@ -1,0 +1,125 @@
+"""Copy-paste: fish of one picture set into another, with soft edges and the colours of their new surroundings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from data.boxes import Boxes, areas, clipped, ious
+from data.preprocess import Image
+from training.augmentation.windows import LabelledPicture, fit_scale
+
+_MOST: Final = 4
+_TRIES: Final = 6
+_MARGIN: Final = 0.15
+"""Surroundings taken along on each side, as a share of the box's sides: room for the soft edge."""
+_SMALLEST_CROP: Final = 8.0
+_LARGEST_SHARE: Final = 0.5
+_MOST_HIDDEN: Final = 0.3
+
+
+def with_pasted(
+    picture: LabelledPicture,
+    pick: Callable[[], LabelledPicture],
+    window_wh: tuple[int, int],
+    rng: np.random.Generator,
+) -> LabelledPicture:
+    """The picture with one to four objects of another picture pasted in; as it is, where no other has any.
+
+    Args:
+        picture: Where to paste.
+        pick: Gives another picture; asked three times at most for one that has objects.
+        window_wh: Size of the scene: objects keep the size in it that they would have in their own picture.
+        rng: Draws which, where and how large.
+    """
+    for _ in range(3):
+        other = pick()
+        if len(other):
+            break
+    else:
+        return picture
+    scale = fit_scale(other.size_wh, window_wh) / fit_scale(picture.size_wh, window_wh)
+    chosen = rng.permutation(len(other))[: rng.integers(1, _MOST, endpoint=True)]
+    image, xyxy, labels = picture.image.copy(), picture.xyxy, [picture.labels]
+    for number in chosen:
+        sides = other.xyxy[number, 2:] - other.xyxy[number, :2]
+        new_sides = sides * scale * rng.uniform(0.7, 1.3)
+        if sides.min() < _SMALLEST_CROP or new_sides.min() < _SMALLEST_CROP / 2:
+            continue
+        place = _free_place(xyxy, new_sides, picture.size_wh, rng)
+        if place is None:
+            continue
+        _paste(image, place, other.image, other.xyxy[number], flipped=bool(rng.integers(2)))
+        xyxy = np.concatenate([xyxy, place[None]])
+        labels.append(other.labels[number : number + 1])
+    return replace(picture, image=image, xyxy=xyxy, labels=np.concatenate(labels))
+
+
+def _free_place(
+    taken: Boxes, sides: NDArray[np.float32], size_wh: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.float32] | None:
+    """A box of whole pixels that hides little of the boxes there already; None where none was found."""
+    sides = np.maximum(np.round(sides), 1)
+    room = np.array(size_wh) - sides
+    if (sides > _LARGEST_SHARE * np.array(size_wh)).any():
+        return None
+    for _ in range(_TRIES):
+        low = np.floor(rng.random(2) * (room + 1))
+        place = np.concatenate([low, low + sides]).astype(np.float32)
+        if not len(taken):
+            return place
+        iou = ious(place[None], taken)[0]
+        shared = iou / (1 + iou) * (areas(place[None]) + areas(taken))
+        if iou.max() <= _MOST_HIDDEN and (shared <= _MOST_HIDDEN * areas(taken)).all():
+            return place
+    return None
+
+
+def _paste(image: Image, place: NDArray[np.float32], source: Image, box: NDArray[np.float32], *, flipped: bool) -> None:
+    """Blend the box of `source`, with its margin, into `image` so that the box comes to lie at `place`."""
+    target = np.round(_widened(place, (image.shape[1], image.shape[0]))).astype(int)
+    # The margin may be cut by either picture's edge: map the target back onto the source exactly.
+    matrix = _onto(place, box, flipped)
+    matrix[:, 2] += matrix[:, :2] @ (target[:2] + 0.5) - 0.5
+    size_wh = (int(target[2] - target[0]), int(target[3] - target[1]))
+    shrinking = max(1.0, float(np.abs(matrix[0, 0])))
+    if shrinking > 1.5:
+        source = np.asarray(cv2.GaussianBlur(source, (0, 0), 0.3 * shrinking), np.uint8)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    crop = cv2.warpAffine(source, matrix, size_wh, flags=flags, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    mask = _soft_ellipse(place - np.tile(target[:2], 2), size_wh)[..., None]
+    there = image[target[1] : target[3], target[0] : target[2]]
+    outside = 1 - mask + 1e-3
+    shift = ((there - crop) * outside).sum(axis=(0, 1)) / outside.sum()
+    blended = there + mask * (np.clip(crop + shift, 0, 255) - there)
+    image[target[1] : target[3], target[0] : target[2]] = np.clip(blended + 0.5, 0, 255).astype(np.uint8)
+
+
+def _onto(place: NDArray[np.float32], box: NDArray[np.float32], flipped: bool) -> NDArray[np.float64]:
+    """The (2, 3) matrix that takes points of `place` to the same points of `box`."""
+    low, sides = box[:2].astype(np.float64), (box[2:] - box[:2]).astype(np.float64)
+    scale = sides / (place[2:] - place[:2])
+    start = low.copy()
+    if flipped:
+        start[0], scale[0] = low[0] + sides[0], -scale[0]
+    matrix = np.diag(scale)
+    return np.concatenate([matrix, (start - matrix @ place[:2])[:, None]], axis=1)
+
+
+def _widened(box: NDArray[np.float32], size_wh: tuple[int, int]) -> NDArray[np.float32]:
+    margin = np.ceil(_MARGIN * (box[2:] - box[:2]))
+    return clipped(np.concatenate([box[:2] - margin, box[2:] + margin])[None], size_wh)[0]
+
+
+def _soft_ellipse(box: NDArray[np.floating], size_wh: tuple[int, int]) -> NDArray[np.float32]:
+    """(H, W) float32: 1 inside the rounded box, falling to 0 over its margin."""
+    middle, halves = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
+    x = np.abs((np.arange(size_wh[0]) + 0.5 - middle[0]) / halves[0]) ** 2.5
+    y = np.abs((np.arange(size_wh[1]) + 0.5 - middle[1]) / halves[1]) ** 2.5
+    radius = (x[None] + y[:, None]) ** (1 / 2.5)
+    return np.clip((1 + 2 * _MARGIN - radius) / (2.5 * _MARGIN), 0, 1).astype(np.float32)
