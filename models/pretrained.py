@@ -1,0 +1,183 @@
+"""Weights that others trained, fitted into our networks.
+
+An exported graph has its batch norms folded into the convolutions. Here each convolution gets its weights and the
+batch norm after it becomes a plain shift; `measure_batch_norms` then gives the batch norms real statistics, without
+which training would start from another function than the one that was loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from data.errors import ConfigurationError, FileAccessError, InputError, MissingDependencyError
+from models.yolox import LevelHead, YoloxNano
+
+_CURE = "get yolox_nano.onnx, the COCO model of YOLOX-Nano, anew"
+_COCO_CLASSES = 80
+_SURE = 3.0  # the logit at which a lone class starts: the objectness then says it all
+
+_Folded = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def load_yolox_coco(network: YoloxNano, onnx_path: Path) -> None:
+    """Weights of YOLOX-Nano trained on COCO, by the order of the graph's convolutions.
+
+    A network of other than COCO's 80 classes takes everything but the class logits. Those of a lone class start as
+    a constant, so that the score starts as the objectness; those of several stay as they are.
+
+    Args:
+        network: Receives the weights; its function in evaluation is then the file's.
+        onnx_path: The exported model, batch norms folded, undecoded boxes.
+
+    Raises:
+        InputError: The file is no such model.
+        FileAccessError: The file cannot be read.
+        MissingDependencyError: The onnx package is not installed.
+    """
+    folded = _folded_convolutions(onnx_path)
+    layers = _convolutions_with_norms(network)
+    _check_shapes(onnx_path, folded, layers, network.classes)
+    for (convolution, norm), (weight, bias) in zip(layers, folded, strict=True):
+        if convolution.weight.shape == weight.shape:
+            _fill(convolution, norm, torch.from_numpy(weight), torch.from_numpy(bias))
+    if network.classes == 1:
+        for head in network.modules():
+            if isinstance(head, LevelHead):
+                nn.init.zeros_(head.class_logits.weight)
+                nn.init.constant_(head.class_logits.bias, _SURE)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def measure_batch_norms(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Give every batch norm the mean and variance of what really reaches it, its function in evaluation unchanged.
+
+    For a norm that maps x to s x + t in evaluation, mean m and variance v are measured over the batches, and its
+    parameters become those for which s x + t = weight (x - m) / sqrt(v + eps) + bias. One pass measures all of
+    them, because no norm's function changes. Afterwards a training step, which normalises by its own batch, starts
+    near the function of evaluation.
+
+    Args:
+        network: Any network of 2d batch norms; its mode stays as it was.
+        batches: Inputs (N, ...) as in training, a few dozen pictures in all, on the network's device.
+
+    Raises:
+        ConfigurationError: There are no batches.
+    """
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    measured = {norm: _Moments() for norm in norms}
+    hooks = [norm.register_forward_pre_hook(lambda layer, inputs: measured[layer].add(inputs[0])) for norm in norms]
+    was_training = network.training
+    try:
+        network.eval()
+        for batch in batches:
+            network(batch)
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    if any(moments.count == 0 for moments in measured.values()):
+        raise ConfigurationError("measure_batch_norms", "there are no pictures to measure")
+    for norm, moments in measured.items():
+        _restate(norm, moments.mean, moments.variance())
+
+
+class _Moments:
+    """Mean and variance of each channel over all that was added, merged batch by batch (Chan et al., 1979)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = torch.zeros(())
+        self._squares = torch.zeros(())
+
+    def add(self, features: Tensor) -> None:
+        """Take (N, C, H, W) in."""
+        count = features.numel() // features.shape[1]
+        variance, mean = torch.var_mean(features.float(), dim=(0, 2, 3), correction=0)
+        variance, mean = variance.double(), mean.double()
+        total = self.count + count
+        shift = mean - self.mean.to(mean)
+        self._squares = self._squares.to(mean) + variance * count + shift**2 * (self.count * count / total)
+        self.mean = self.mean.to(mean) + shift * (count / total)
+        self.count = total
+
+    def variance(self) -> Tensor:
+        """(C,)."""
+        return self._squares / self.count
+
+
+def _restate(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
+    """The same function in evaluation about another mean and variance, float64 (C,)."""
+    if norm.running_mean is None or norm.running_var is None:
+        raise ConfigurationError("measure_batch_norms", "a batch norm keeps no running statistics")
+    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    norm.bias.copy_(norm.bias.double() + scale * (mean - norm.running_mean.double()))
+    norm.weight.copy_(scale * torch.sqrt(variance + norm.eps))
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(variance)
+
+
+@torch.no_grad()
+def _fill(convolution: nn.Conv2d, norm: nn.BatchNorm2d | None, weight: Tensor, bias: Tensor) -> None:
+    """The convolution's weights; its bias into the batch norm behind it, which else does nothing."""
+    convolution.weight.copy_(weight)
+    if norm is None:
+        convolution.bias.copy_(bias)  # type: ignore[union-attr]
+    else:
+        norm.reset_running_stats()
+        norm.weight.fill_((1 + norm.eps) ** 0.5)
+        norm.bias.copy_(bias)
+
+
+def _convolutions_with_norms(network: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
+    """All convolutions in order, each with the batch norm that follows it."""
+    layers: list[tuple[nn.Conv2d, nn.BatchNorm2d | None]] = []
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            layers.append((layer, None))
+        elif isinstance(layer, nn.BatchNorm2d):
+            layers[-1] = (layers[-1][0], layer)
+    return layers
+
+
+def _folded_convolutions(path: Path) -> list[_Folded]:
+    """Weight (O, I / groups, K, K) and bias (O,) of every convolution, in the graph's order."""
+    try:
+        import onnx  # noqa: PLC0415 - only starting from these weights needs it
+    except ImportError as error:
+        raise MissingDependencyError(
+            "onnx", "the package is not installed", cure="install the extra 'export'"
+        ) from error
+    try:
+        graph = onnx.load_from_string(path.read_bytes()).graph
+        tensors: dict[str, Any] = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        return [
+            (tensors[node.input[1]].astype(np.float32), tensors[node.input[2]].astype(np.float32))
+            for node in graph.node
+            if node.op_type == "Conv"
+        ]
+    except OSError as error:
+        raise FileAccessError(path, f"cannot be read: {error.strerror}") from error
+    except Exception as error:  # protobuf, missing tensors, wrong sizes: all the same to the user
+        raise InputError(path, "damaged, or no ONNX model with plain convolutions", cure=_CURE) from error
+
+
+def _check_shapes(
+    path: Path, folded: list[_Folded], layers: list[tuple[nn.Conv2d, nn.BatchNorm2d | None]], classes: int
+) -> None:
+    """Raise InputError unless every convolution fits, those of the class logits aside where the classes differ."""
+    if len(folded) != len(layers):
+        raise InputError(path, f"{len(folded)} convolutions", expected=f"{len(layers)}", cure=_CURE)
+    for number, ((layer, _), (weight, bias)) in enumerate(zip(layers, folded, strict=True)):
+        wanted = tuple(layer.weight.shape)
+        if layer.bias is not None and wanted[0] == classes and weight.shape[0] == _COCO_CLASSES:
+            wanted = (_COCO_CLASSES, *wanted[1:])
+        if weight.shape != wanted or bias.shape != wanted[:1] or not np.isfinite(weight).all():
+            found = f"convolution {number} holds {weight.shape}"
+            raise InputError(path, found, expected=f"finite weights of shape {wanted}", cure=_CURE)

@@ -1,0 +1,250 @@
+"""YOLOX-Nano: an anchor-free detector of 0.9 million weights (Ge et al.: YOLOX, 2021).
+
+A CSPDarknet of depthwise convolutions, a path aggregation neck and one decoupled head for each of three strides.
+The modules stand in the order in which they run, which is the order of the convolutions in an exported graph:
+`models.pretrained` relies on it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.detector import BoxTargets, Detector
+from models.yolox_loss import detection_loss
+
+STRIDES = (8, 16, 32)
+_WIDTHS = (16, 32, 64, 128, 256)  # a quarter of the full YOLOX
+_DEPTHS = (1, 3, 3, 1)  # a third
+_HEAD_WIDTH = 64
+_PRIOR = 0.01  # how likely an anchor holds an object before anything is learnt
+_LARGEST_LOG_SIDE = 8.0  # a box of 3000 strides: keeps the exponential finite
+
+
+class YoloxOutput(NamedTuple):
+    """Raw outputs of A anchors, float32.
+
+    `boxes` (N, A, 4) xyxy in input pixels, `objectness` (N, A) and `classes` (N, A, C) logits, `centres` (A, 2) and
+    `strides` (A,) of the anchors in input pixels.
+    """
+
+    boxes: Tensor
+    objectness: Tensor
+    classes: Tensor
+    centres: Tensor
+    strides: Tensor
+
+
+class ConvNormSilu(nn.Sequential):
+    """Convolution, batch norm, SiLU: (N, inputs, H, W) -> (N, outputs, H / stride, W / stride)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.03),
+            nn.SiLU(inplace=True),
+        )
+
+
+def _depthwise(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(ConvNormSilu(inputs, inputs, 3, stride, inputs), ConvNormSilu(inputs, outputs))
+
+
+class Bottleneck(nn.Module):
+    """A 1x1 and a depthwise convolution, added to their input where `shortcut`; shape stays."""
+
+    def __init__(self, channels: int, shortcut: bool) -> None:
+        super().__init__()
+        self.shortcut = shortcut
+        self.branch = nn.Sequential(ConvNormSilu(channels, channels), _depthwise(channels, channels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same shape."""
+        return features + self.branch(features) if self.shortcut else self.branch(features)
+
+
+class CspLayer(nn.Module):
+    """Half of the channels through bottlenecks, half past them: (N, inputs, H, W) -> (N, outputs, H, W)."""
+
+    def __init__(self, inputs: int, outputs: int, depth: int = 1, shortcut: bool = False) -> None:
+        super().__init__()
+        self.through = ConvNormSilu(inputs, outputs // 2)
+        self.past = ConvNormSilu(inputs, outputs // 2)
+        self.blocks = nn.Sequential(*(Bottleneck(outputs // 2, shortcut) for _ in range(depth)))
+        self.merge = ConvNormSilu(outputs, outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """See the class."""
+        return self.merge(torch.cat([self.blocks(self.through(features)), self.past(features)], dim=1))
+
+
+class Focus(nn.Module):
+    """Every 2x2 block of pixels becomes one pixel of four times the channels, then a 3x3 convolution."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = ConvNormSilu(4 * inputs, outputs, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, inputs, H, W) -> (N, outputs, H / 2, W / 2)."""
+        corners = [images[..., top::2, left::2] for left in (0, 1) for top in (0, 1)]
+        return self.conv(torch.cat(corners, dim=1))
+
+
+class PyramidPooling(nn.Module):
+    """The map beside its maxima over 5, 9 and 13 pixels; shape stays."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.squeeze = ConvNormSilu(channels, channels // 2)
+        self.pool = nn.MaxPool2d(5, stride=1, padding=2)
+        self.merge = ConvNormSilu(channels * 2, channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same shape."""
+        maps = [self.squeeze(features)]
+        for _ in range(3):  # pooling 5 over 5 is pooling 9, and once more 13
+            maps.append(self.pool(maps[-1]))
+        return self.merge(torch.cat(maps, dim=1))
+
+
+class Backbone(nn.Module):
+    """(N, 3, H, W) -> maps of 64, 128 and 256 channels at strides 8, 16 and 32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        first, second, third, fourth, fifth = _WIDTHS
+        self.stem = Focus(3, first)
+        self.stage4 = _stage(first, second, _DEPTHS[0])
+        self.stage8 = _stage(second, third, _DEPTHS[1])
+        self.stage16 = _stage(third, fourth, _DEPTHS[2])
+        self.stage32 = nn.Sequential(
+            _depthwise(fourth, fifth, 2), PyramidPooling(fifth), CspLayer(fifth, fifth, _DEPTHS[3])
+        )
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See the class."""
+        at8 = self.stage8(self.stage4(self.stem(images)))
+        at16 = self.stage16(at8)
+        return at8, at16, self.stage32(at16)
+
+
+def _stage(inputs: int, outputs: int, depth: int) -> nn.Sequential:
+    return nn.Sequential(_depthwise(inputs, outputs, 2), CspLayer(outputs, outputs, depth, shortcut=True))
+
+
+class Neck(nn.Module):
+    """Mixes the three maps from coarse to fine and back; shapes stay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        fine, middle, coarse = _WIDTHS[2:]
+        self.lateral16 = ConvNormSilu(coarse, middle)
+        self.down16 = CspLayer(2 * middle, middle)
+        self.lateral8 = ConvNormSilu(middle, fine)
+        self.down8 = CspLayer(2 * fine, fine)
+        self.halve8 = _depthwise(fine, fine, 2)
+        self.up16 = CspLayer(2 * fine, middle)
+        self.halve16 = _depthwise(middle, middle, 2)
+        self.up32 = CspLayer(2 * middle, coarse)
+
+    def forward(self, at8: Tensor, at16: Tensor, at32: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See the class."""
+        lateral16 = self.lateral16(at32)
+        lateral8 = self.lateral8(self.down16(torch.cat([_doubled(lateral16), at16], dim=1)))
+        fine = self.down8(torch.cat([_doubled(lateral8), at8], dim=1))
+        middle = self.up16(torch.cat([self.halve8(fine), lateral8], dim=1))
+        return fine, middle, self.up32(torch.cat([self.halve16(middle), lateral16], dim=1))
+
+
+def _doubled(features: Tensor) -> Tensor:
+    return functional.interpolate(features, scale_factor=2.0, mode="nearest")
+
+
+class LevelHead(nn.Module):
+    """(N, inputs, H, W) -> box (N, 4, H, W), objectness (N, 1, H, W) and class logits (N, classes, H, W)."""
+
+    def __init__(self, inputs: int, classes: int) -> None:
+        super().__init__()
+        self.stem = ConvNormSilu(inputs, _HEAD_WIDTH)
+        self.class_branch = nn.Sequential(*(_depthwise(_HEAD_WIDTH, _HEAD_WIDTH) for _ in range(2)))
+        self.class_logits = nn.Conv2d(_HEAD_WIDTH, classes, 1)
+        self.box_branch = nn.Sequential(*(_depthwise(_HEAD_WIDTH, _HEAD_WIDTH) for _ in range(2)))
+        self.box = nn.Conv2d(_HEAD_WIDTH, 4, 1)
+        self.objectness = nn.Conv2d(_HEAD_WIDTH, 1, 1)
+        for layer in (self.class_logits, self.objectness):
+            nn.init.constant_(layer.bias, math.log(_PRIOR / (1 - _PRIOR)))  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See the class."""
+        stem = self.stem(features)
+        classes = self.class_logits(self.class_branch(stem))
+        box_features = self.box_branch(stem)
+        return self.box(box_features), self.objectness(box_features), classes
+
+
+class YoloxNano(Detector):
+    """YOLOX-Nano; see the module.
+
+    Args:
+        classes: Number of classes.
+    """
+
+    def __init__(self, classes: int = 1) -> None:
+        super().__init__()
+        self.classes = classes
+        self.backbone = Backbone()
+        self.neck = Neck()
+        self.heads = nn.ModuleList(LevelHead(width, classes) for width in _WIDTHS[2:])
+
+    def forward(self, images: Tensor) -> YoloxOutput | tuple[Tensor, Tensor]:
+        """(N, 3, H, W) -> raw outputs while training, else (boxes, logits); see `Detector`."""
+        levels = [head(features) for head, features in zip(self.heads, self.neck(*self.backbone(images)), strict=True)]
+        raw = _decoded(levels)
+        return raw if self.training else (raw.boxes, joint_logits(raw.objectness, raw.classes))
+
+    def loss(self, raw: YoloxOutput, targets: BoxTargets) -> Tensor:
+        """See `Detector` and `models.yolox_loss`."""
+        return detection_loss(raw, targets)
+
+
+def _decoded(levels: list[tuple[Tensor, Tensor, Tensor]]) -> YoloxOutput:
+    """Head outputs of the three levels -> boxes and logits, always in float32."""
+    corners, strides = _anchors([(box.shape[2], box.shape[3]) for box, _, _ in levels], levels[0][0].device)
+    box, objectness, classes = (
+        torch.cat([part.flatten(2) for part in parts], dim=2).transpose(1, 2).float()
+        for parts in zip(*levels, strict=True)
+    )
+    scale = strides[:, None]
+    centre = box[..., :2] * scale + corners
+    half = box[..., 2:].clamp(max=_LARGEST_LOG_SIDE).exp() * (scale / 2)
+    boxes = torch.cat([centre - half, centre + half], dim=-1)
+    return YoloxOutput(boxes, objectness[..., 0], classes, corners + scale / 2, strides)
+
+
+def _anchors(sizes: list[tuple[int, int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Left top corners (A, 2) and strides (A,) of all cells, in input pixels, row by row."""
+    corners, strides = [], []
+    for (height, width), stride in zip(sizes, STRIDES, strict=True):
+        rows, columns = torch.meshgrid(
+            torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
+        )
+        corners.append(torch.stack([columns, rows], dim=-1).reshape(-1, 2).float() * stride)
+        strides.append(torch.full((height * width,), float(stride), device=device))
+    return torch.cat(corners), torch.cat(strides)
+
+
+def joint_logits(objectness: Tensor, classes: Tensor) -> Tensor:
+    """The logit of sigmoid(objectness) * sigmoid(class): (N, A) and (N, A, C) -> (N, A, C).
+
+    With a = exp(-objectness) and b = exp(-class) the product is 1 / ((1 + a)(1 + b)), its logit -log(a + b + ab),
+    here as a log-sum-exp of operations that every engine has.
+    """
+    one, other = -objectness[..., None], -classes
+    both = one + other
+    largest = torch.maximum(torch.maximum(one, other), both)
+    return -(largest + torch.log((one - largest).exp() + (other - largest).exp() + (both - largest).exp()))
