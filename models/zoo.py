@@ -11,20 +11,39 @@ import torch
 from torch import nn
 
 from data.errors import ConfigurationError
+from models.detector import Detector
 from models.digits import CompactNet, Vgg5
 
-_NETWORKS: Final[Mapping[str, Callable[..., nn.Module]]] = MappingProxyType(
+
+def _yolox_nano(**options: Any) -> Detector:
+    from models.yolox import YoloxNano  # noqa: PLC0415 - who reads digits needs no detector
+
+    return YoloxNano(**options)
+
+
+_DIGIT_NETWORKS: Final[Mapping[str, Callable[..., nn.Module]]] = MappingProxyType(
     {
         "compact": CompactNet,
         "vgg5": Vgg5,
         "vgg5-spinal": partial(Vgg5, spinal_width=32),
     }
 )
+_DETECTORS: Final[Mapping[str, Callable[..., Detector]]] = MappingProxyType({"yolox-nano": _yolox_nano})
+
+
+def digit_networks() -> tuple[str, ...]:
+    """Names of the networks that read digits."""
+    return tuple(_DIGIT_NETWORKS)
+
+
+def detectors() -> tuple[str, ...]:
+    """Names of the networks that find objects."""
+    return tuple(_DETECTORS)
 
 
 def names() -> tuple[str, ...]:
     """Names of all networks."""
-    return tuple(_NETWORKS)
+    return digit_networks() + detectors()
 
 
 def build(name: str, **options: Any) -> nn.Module:
@@ -37,12 +56,12 @@ def build(name: str, **options: Any) -> nn.Module:
     Raises:
         ConfigurationError: No network has that name, or it does not take an option.
     """
-    if name not in _NETWORKS:
+    if name not in names():
         raise ConfigurationError(
             "network.name", f"no network is called {name!r}", expected=f"one of {', '.join(names())}"
         )
     try:
-        return _NETWORKS[name](**options)
+        return {**_DIGIT_NETWORKS, **_DETECTORS}[name](**options)
     except TypeError as error:
         raise ConfigurationError("network.options", f"network {name!r}: {error}", cure="mend the recipe") from error
 

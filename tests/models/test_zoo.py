@@ -6,16 +6,17 @@ from torch import nn
 
 from data.errors import ConfigurationError
 from models import zoo
+from models.detector import Detector
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.digit_networks())
 @pytest.mark.parametrize("count", [1, 3])
 def test_every_network_gives_eleven_logits(name: str, count: int) -> None:
     network = zoo.build(name).eval()
     assert network(torch.rand(count, 1, 32, 32)).shape == (count, 11)
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.digit_networks())
 def test_deep_supervision_adds_a_head_while_training_only(name: str) -> None:
     network = zoo.build(name, deep_supervision=True, dropout=0.1)
     heads = network.train()(torch.rand(4, 1, 32, 32))
@@ -36,7 +37,22 @@ def test_multiply_adds_of_a_known_network() -> None:
     assert zoo.multiply_adds(network, torch.rand(1, 2, 5, 6)) == 2 * 9 * 4 * 30 + 120 * 7
 
 
-@pytest.mark.parametrize(("name", "options"), [("resnet-9000", {}), ("compact", {"width": 3})])
+@pytest.mark.parametrize("name", zoo.detectors())
+def test_every_detector_keeps_the_contract(name: str) -> None:
+    network = zoo.build(name, classes=2).eval()
+    assert isinstance(network, Detector)
+    assert network.classes == 2
+    images = torch.rand(1, 3, 64, 96) * 255
+    boxes, logits = network(images)
+    assert boxes.shape == (1, 126, 4)
+    assert logits.shape == (1, 126, 2)
+    assert boxes.dtype == logits.dtype == torch.float32
+    assert zoo.multiply_adds(network, images) > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("resnet-9000", {}), ("compact", {"width": 3}), ("yolox-nano", {"anchors": 3})]
+)
 def test_unknown_networks_and_options_are_refused(name: str, options: dict[str, int]) -> None:
     with pytest.raises(ConfigurationError):
         zoo.build(name, **options)
