@@ -1,38 +1,36 @@
-"""One chapter at a time: decode, detect, hand over segments. The same job runs in this process, another, or elsewhere."""
+"""One chapter at a time: decode, detect, hand over segments. The same job runs in any process, here or elsewhere."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import queue
-import threading
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 from apps.fish.footage import ChapterAccount, ChapterReader, ResumePoint, SampledFrame, Sampling
 from apps.fish.identity import identify
-from apps.fish.segments import SEGMENT, Segment
+from apps.fish.overlap import ahead
+from apps.fish.segments import SEGMENT, Segment, Stretch
 from data.detections import Detections
 from data.errors import InputError
 from data.preprocess import Image
-from data.sha import sha256_of
 
 BATCH: Final = 4
 """Frames that go through the network at once; segments hold a whole number of batches, so that a chapter gives the
 same detections wherever it was interrupted."""
-_AHEAD: Final = 4
-"""Frames that may lie decoded and undetected."""
+_AHEAD: Final = 1
+"""Batches that may lie decoded and undetected, beside the one being decoded and the one being detected."""
 _METHOD: Final = 1
 """Number of the way chapters are detected: to be raised with every change that makes older detections wrong."""
-
-Item = TypeVar("Item")
 
 
 class FrameDetector(Protocol):
     """Finds fish in frames; see `deploy.runtime.detector.FishDetector`."""
 
-    def detect(self, frames: Sequence[Image]) -> list[Detections]: ...
+    def detect(self, frames: Sequence[Image]) -> list[Detections]:
+        """What is in each of the frames, (H, W, 3) BGR uint8."""
 
 
 @dataclass(frozen=True)
@@ -40,28 +38,27 @@ class Model:
     """What must be known of a detector without loading it.
 
     `identity` stands for all that decides its detections; `names` are those of its labels; from the score `threshold`
-    on, a fish is counted.
+    on, a fish is counted; there are none below `least_score`.
     """
 
     identity: str
     names: tuple[str, ...]
     threshold: float
+    least_score: float
 
 
 class DetectorSource(Protocol):
     """Where a detector comes from; it is pickled to the worker processes, which load it."""
 
-    def describe(self) -> Model: ...
+    def describe(self) -> Model:
+        """Check the detector without loading it."""
 
-    def load(self) -> FrameDetector: ...
+    def load(self) -> FrameDetector:
+        """Make it ready."""
 
 
-@dataclass(frozen=True)
-class DetectionSettings:
-    """What decides a chapter's detections beside its content and the model; less sure ones are not kept."""
-
-    sampling: Sampling
-    least_score: float
+class ChangedError(InputError):
+    """A file is not any more what it was when its survey began."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +67,14 @@ class ChapterJob:
 
     path: Path
     content: str
-    settings: DetectionSettings
+    sampling: Sampling
     number: int = 0
     resume: ResumePoint | None = None
 
 
-def chapter_key(content: str, model: Model, settings: DetectionSettings) -> str:
+def chapter_key(content: str, model: Model, sampling: Sampling) -> str:
     """What stands for all that decides a chapter's detections."""
-    parts = (str(_METHOD), str(SEGMENT), str(BATCH), content, model.identity, repr(settings))
+    parts = (str(_METHOD), str(SEGMENT), str(BATCH), content, model.identity, str(sampling))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -91,10 +88,42 @@ def detect_chapter(job: ChapterJob, detector: FrameDetector) -> Generator[Segmen
         InputError: It is no video, or has changed.
     """
     _check_unchanged(job)
-    reader = ChapterReader(job.path, job.settings.sampling, job.resume)
-    number = job.number
+    with contextlib.closing(ChapterReader(job.path, job.sampling, job.resume)) as reader:
+        number = job.number
+        stretch = Stretch()
+        with contextlib.closing(ahead(_batches(reader), _AHEAD)) as batches:
+            for batch in batches:
+                stretch.add(batch.frames, detector.detect([frame.image for frame in batch.frames]))
+                if batch.resume is not None:
+                    yield stretch.end(number, batch.resume)
+                    number, stretch = number + 1, Stretch()
+        account = reader.account
+    _check_unchanged(job)
+    yield account
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Frames for the network; `resume` is where the chapter goes on, where a segment ends with them."""
+
+    frames: list[SampledFrame]
+    resume: ResumePoint | None
+
+
+def _batches(reader: ChapterReader) -> Iterator[_Batch]:
     frames: list[SampledFrame] = []
-    waiting: list[SampledFrame] = []
-    found: list[Detections] = []
-    for frame, resume in ahead(_marked(reader), _AHEAD):
-        ...
+    count = 0
+    for frame in reader:
+        frames.append(frame)
+        count += 1
+        if len(frames) == BATCH:
+            yield _Batch(frames, reader.resume_point if count % SEGMENT == 0 else None)
+            frames = []
+    if count % SEGMENT:
+        yield _Batch(frames, reader.resume_point)
+
+
+def _check_unchanged(job: ChapterJob) -> None:
+    if identify(job.path).content != job.content:
+        cure = "wait until it is copied completely, and run the same command again"
+        raise ChangedError(job.path, "changed while it was surveyed", cure=cure)

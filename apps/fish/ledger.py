@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 
@@ -56,8 +56,6 @@ _UNWRITABLE: Final = {
 _DAMAGED: Final = "delete it and run the same command again: the footage is then looked at anew"
 _NO_ROOM: Final = "free some space or choose a folder that you may write to, and run the same command again"
 
-_resume: TypeAdapter[ResumePoint] = TypeAdapter(ResumePoint)
-_account: TypeAdapter[ChapterAccount] = TypeAdapter(ChapterAccount)
 _files: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 
 
@@ -116,8 +114,8 @@ class Ledger:
             return ChapterState(
                 segments,
                 samples,
-                _resume.validate_json(resume[0]) if resume else None,
-                _account.validate_json(row[0]) if row[0] else None,
+                ResumePoint.model_validate_json(resume[0]) if resume else None,
+                ChapterAccount.model_validate_json(row[0]) if row[0] else None,
                 row[1],
             )
 
@@ -133,14 +131,14 @@ class Ledger:
         Raises:
             FileAccessError: The disk is full. What was kept before stays.
         """
-        row = key, segment.number, len(segment), _resume.dump_json(segment.resume).decode(), segment.packed()
+        row = key, segment.number, len(segment), segment.resume.model_dump_json(), segment.packed()
         with self._told(), self._transaction():
             self._db.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?)", row)
 
     def finish(self, key: str, account: ChapterAccount) -> None:
         """Mark the chapter as detected to its end, or as far as it reads."""
         with self._told(), self._transaction():
-            row = _account.dump_json(account).decode(), key
+            row = account.model_dump_json(), key
             self._db.execute("UPDATE chapters SET account = ? WHERE key = ?", row)
 
     def forget(self, key: str) -> None:
@@ -153,7 +151,10 @@ class Ledger:
         query = "SELECT block, number, resume FROM segments WHERE key = ? ORDER BY number"
         with self._told():
             rows = self._db.execute(query, (key,))
-            return [Segment.unpacked(block, number, _resume.validate_json(resume)) for block, number, resume in rows]
+            return [
+                Segment.unpacked(block, number, ResumePoint.model_validate_json(resume))
+                for block, number, resume in rows
+            ]
 
     def deployments(self) -> dict[str, tuple[str, dict[str, str]]]:
         """What was written of each deployment, by opcode: the key that stands for it, and its files' hashes."""
@@ -177,27 +178,34 @@ class Ledger:
         run("PRAGMA foreign_keys = ON")
         # The lock is held until the ledger is closed or its process ends, however it ends.
         run("PRAGMA locking_mode = EXCLUSIVE")
+        run("BEGIN EXCLUSIVE")
+        is_new = run("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+        run("COMMIT")
+        if not is_new:
+            self._check()
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = FULL")
-        with self._transaction():
-            if run("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+        if is_new:
+            with self._transaction():
                 for statement in _LAYOUT.strip().split(";")[:-1]:
                     run(statement)
                 run(f"PRAGMA application_id = {_APPLICATION}")
                 run(f"PRAGMA user_version = {VERSION}")
-        self._check()
 
     def _check(self) -> None:
-        if self._db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+        if self._pragma("application_id") != _APPLICATION:
             cure = "choose another folder for --out"
             raise InputError(self.path, "is another program's database", expected="a survey's ledger", cure=cure)
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        version = self._pragma("user_version")
         if version != VERSION:
             cure = "choose another folder for --out, or use the version of Shankha that wrote it"
             raise InputError(self.path, f"is a ledger of version {version}", expected=f"version {VERSION}", cure=cure)
-        fault = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        fault = self._pragma("quick_check(1)")
         if fault != "ok":
-            raise InputError(self.path, f"is damaged ({' '.join(fault.split())})", cure=_DAMAGED)
+            raise InputError(self.path, f"is damaged ({_short(fault)})", cure=_DAMAGED)
+
+    def _pragma(self, name: str) -> Any:
+        return self._db.execute(f"PRAGMA {name}").fetchone()[0]
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -230,5 +238,5 @@ class Ledger:
         return InputError(self.path, f"is damaged ({_short(error)})", cure=_DAMAGED)
 
 
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]
+def _short(fault: object) -> str:
+    return " ".join(str(fault).split())[:120]

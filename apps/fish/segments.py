@@ -41,24 +41,6 @@ class Segment:
     labels: NDArray[np.int64]
     resume: ResumePoint
 
-    @classmethod
-    def of(
-        cls, number: int, frames: Sequence[SampledFrame], found: Sequence[Detections], resume: ResumePoint
-    ) -> Segment:
-        """What the detector found in each of the frames; at least one."""
-        height, width = frames[0].image.shape[:2]
-        return cls(
-            number,
-            (width, height),
-            np.array([frame.frame for frame in frames], np.int64),
-            np.array([frame.seconds for frame in frames], np.float64),
-            np.repeat(np.arange(len(frames), dtype=np.int64), [len(one) for one in found]),
-            np.concatenate([no_boxes(), *(one.xyxy for one in found)]),
-            np.concatenate([np.zeros(0, np.float32), *(one.scores for one in found)]),
-            np.concatenate([np.zeros(0, np.int64), *(one.labels for one in found)]),
-            resume,
-        )
-
     def __len__(self) -> int:
         return len(self.frame)
 
@@ -79,15 +61,45 @@ class Segment:
         try:
             with np.load(io.BytesIO(block), allow_pickle=False) as arrays:
                 width, height = arrays["size_wh"].tolist()
-                columns = [arrays[name] for name in _COLUMNS]
+                columns = {name: arrays[name] for name in _COLUMNS}
         except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, OSError) as error:
             raise ValueError(f"a block cannot be unpacked ({error})") from error
-        return cls(number, (width, height), *columns, resume)
+        return cls(number, (width, height), resume=resume, **columns)
 
 
-def observations(
-    segments: Sequence[Segment], chapter: int, start: float, names: tuple[str, ...]
-) -> Observations:
+class Stretch:
+    """A segment in the making: frames are added, without their pictures."""
+
+    def __init__(self) -> None:
+        self._frames: list[tuple[int, float]] = []
+        self._found: list[Detections] = []
+        self._size_wh = (0, 0)
+
+    def add(self, frames: Sequence[SampledFrame], found: Sequence[Detections]) -> None:
+        """The next frames and what was found in each."""
+        for frame in frames:
+            height, width = frame.image.shape[:2]
+            self._size_wh = (width, height)
+            self._frames.append((frame.frame, frame.seconds))
+        self._found += found
+
+    def end(self, number: int, resume: ResumePoint) -> Segment:
+        """The segment of all frames added."""
+        found = self._found
+        return Segment(
+            number,
+            self._size_wh,
+            np.array([frame for frame, _ in self._frames], np.int64),
+            np.array([seconds for _, seconds in self._frames], np.float64),
+            np.repeat(np.arange(len(found), dtype=np.int64), [len(one) for one in found]),
+            np.concatenate([no_boxes(), *(one.xyxy for one in found)]),
+            np.concatenate([np.zeros(0, np.float32), *(one.scores for one in found)]),
+            np.concatenate([np.zeros(0, np.int64), *(one.labels for one in found)]),
+            resume,
+        )
+
+
+def observations(segments: Sequence[Segment], chapter: int, start: float, names: tuple[str, ...]) -> Observations:
     """The segments of one chapter, in order, as observations of its deployment.
 
     Args:
@@ -98,7 +110,7 @@ def observations(
     """
     frames = [part.frame for part in segments] or [np.zeros(0, np.int64)]
     seconds = [part.file_seconds for part in segments] or [np.zeros(0)]
-    samples = Samples.of_chapter(chapter, start, np.concatenate(frames), np.concatenate(seconds))
+    samples = Samples.of_chapter(chapter, start, np.concatenate(frames).tolist(), np.concatenate(seconds).tolist())
     if not segments:
         return Observations.none(names, samples)
     starts = np.cumsum([0, *(len(part) for part in segments[:-1])])
