@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
-from apps.fish.footage.frames import ChapterAccount, ResumePoint, SampledFrame
+from av.video.frame import VideoFrame
+
+from apps.fish.footage.decoding import Decoder, clock_for, packets_from_keyframe
+from apps.fish.footage.frames import ChapterAccount, ResumePoint, SampledFrame, Tally
 from apps.fish.footage.sampling import Sampling
+from apps.fish.footage.video import VideoFile
+from data.errors import InputError
+from data.preprocess import Image
+
+_UNEVEN: Final = 1.5
+"""Gaps between frames that differ by more than this factor make a variable rate."""
+_ENDS_EARLY: Final = 1.0
+"""Seconds by which frames may end before the container says: sound may be longer than the picture."""
+_CHECKED_ROWS: Final = 8
 
 
 class ChapterReader:
@@ -22,23 +36,194 @@ class ChapterReader:
         threads: Decoding threads.
 
     Raises:
-        InputError: The file is empty, no video, or has no picture in it; while iterating: it changed meanwhile.
+        InputError: The file is empty, no video, or not the one of the resume point; while iterating: there is no frame
+            in it, or it changed meanwhile.
         FileAccessError: It cannot be read; while iterating: it vanished.
     """
 
     def __init__(self, path: Path, sampling: Sampling, resume: ResumePoint | None = None, *, threads: int = 1) -> None:
         self.path = path
         self.sampling = sampling
+        self._threads = threads
+        self._resume = resume
+        self._point: ResumePoint | None = resume
+        self._finished = False
+        self._begin()
+        if resume is not None and resume.size != self._video.size:
+            self.close()
+            found = f"has {self._video.size} bytes, {resume.size} when its reading began"
+            raise InputError(path, found, expected="the same file", cure="survey it anew")
 
-    def __iter__(self) -> Iterator[SampledFrame]: ...
+    def __enter__(self) -> ChapterReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[SampledFrame]:
+        try:
+            yield from self._samples()
+            self._video.check_unchanged()
+            if not self._tally.decoded:
+                found = "holds no frame that can be decoded"
+                raise InputError(self.path, found, cure="copy the file again from the camera's card")
+            self._finished = not self._video.broken_off
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._video.close()
+
+    @property
+    def resume_point(self) -> ResumePoint:
+        """Where to go on after the sample given last.
+
+        Raises:
+            ValueError: None was given yet.
+        """
+        if self._point is None:
+            raise ValueError("no sample was given yet")
+        return self._point
 
     @property
     def account(self) -> ChapterAccount:
         """What was read so far; it is final when the iteration has ended."""
+        video, tally, clock = self._video, self._tally, self._clock
+        rest, rest_wanted = clock.rest() if self._ended else (0, 0)
+        frames = clock.number + 1
+        duration = self._seconds(clock.end + self._last_duration) if frames else 0.0
+        stated = video.stated_duration
+        truncated = video.cut_short or bool(video.broken_off) or (self._ended and stated - duration > _ENDS_EARLY)
+        expected = frames + rest
+        rate = expected / duration if duration else float(video.rate)
+        if truncated:
+            expected = max(expected, video.listed or round(stated * rate))
+        wanted = tally.decoded + tally.missing + rest_wanted if self._keyframes_only else expected
+        return ChapterAccount(
+            codec=video.codec,
+            size_wh=video.size_wh if self._upright else video.size_wh[::-1],
+            container=video.format,
+            expected=expected,
+            wanted=wanted,
+            decoded=tally.decoded,
+            corrupt=tally.corrupt,
+            damaged_packets=self._damaged_packets,
+            estimated_times=tally.estimated_times,
+            first_seconds=float((clock.origin or 0) * video.time_base),
+            last_seconds=self._seconds(self._last) if frames else 0.0,
+            duration=duration,
+            average_rate=rate,
+            variable_rate=tally.largest_gap > _UNEVEN * tally.smallest_gap,
+            stated_duration=stated,
+            truncated=truncated,
+            finished=self._finished,
+        )
+
+    def _begin(self) -> None:
+        self._video = VideoFile(self.path, self._threads)
+        # Half frames cannot be told from frames by their packets, so interlaced video is decoded whole.
+        self._keyframes_only = self.sampling.unit == "keyframes" and not self._video.fields
+        self._use_new_clock()
+        self._tally = Tally()
+        self._tick = -1
+        self._previous: int | None = None
+        self._last_duration = 0
+        self._upright = True
+        self._ended = False
+
+    def _use_new_clock(self) -> None:
+        self._clock = clock_for(self._video)
+        self._decoder = Decoder(self._video, self._clock, keyframes_only=self._keyframes_only)
+
+    def _samples(self) -> Iterator[SampledFrame]:
+        frames = self._sought(self._resume) if self._resume and self._resume.tally.sound else None
+        if frames is None:
+            frames = self._decoder.frames(self._video.packets())
+        after = -1 if self._resume is None else self._resume.frame
+        for frame, missing in frames:
+            self._count(frame, missing)
+            if self._is_sampled(frame) and self._clock.number > after:
+                sample = SampledFrame(self._video.picture(frame), self._clock.number, self._seconds(self._last))
+                self._mark(sample)
+                yield sample
+        self._ended = True
+
+    def _sought(self, resume: ResumePoint) -> Iterator[tuple[VideoFrame, int]] | None:
+        """The frames after the resume point, reached by a seek; None where only decoding from the start is safe."""
+        for packets in packets_from_keyframe(self._video, resume.pts):
+            self._use_new_clock()
+            frames = self._decoder.frames(packets)
+            frame = next((frame for frame, _ in frames if self._last >= resume.pts), None)
+            if frame is None or self._last != resume.pts:
+                continue
+            if _checksum(self._video.picture(frame)) == resume.picture:
+                self._go_on(frame, resume)
+                return frames
+        self.close()
+        self._begin()
+        return None
+
+    def _go_on(self, frame: VideoFrame, resume: ResumePoint) -> None:
+        """Take over the counts of the reading that ended with this frame."""
+        self._tally = resume.tally.model_copy()
+        self._clock.renumber(resume.frame, resume.tally.origin)
+        # Of packets read on the way, those of later frames are news; the others were sound when they were read first.
+        self._decoder.refused = self._clock.refused
+        self._look_at(frame)
+        self._tick = self._current_tick()
+
+    def _count(self, frame: VideoFrame, missing: int) -> None:
+        tally, clock = self._tally, self._clock
+        tally.origin = clock.origin or 0
+        tally.decoded += 1
+        tally.missing += missing
+        tally.corrupt += frame.is_corrupt
+        tally.estimated_times = clock.estimated
+        if self._previous is not None and not missing and not self._keyframes_only:
+            tally.add_gap(self._last - self._previous)
+        self._look_at(frame)
+
+    def _look_at(self, frame: VideoFrame) -> None:
+        self._previous = self._last
+        self._last_duration = frame.duration or self._video.usual_gap
+        self._upright = round(frame.rotation / 90) % 2 == 0
+
+    def _is_sampled(self, frame: VideoFrame) -> bool:
+        if self.sampling.unit == "keyframes":
+            return self._keyframes_only or frame.key_frame
+        before, self._tick = self._tick, self._current_tick()
+        return self._tick > before
+
+    def _current_tick(self) -> int:
+        if self.sampling.unit == "keyframes":
+            return -1
+        return self.sampling.tick(self._clock.number, self._last - (self._clock.origin or 0), self._video.time_base)
+
+    def _mark(self, sample: SampledFrame) -> None:
+        """Keep what it takes to go on after this sample."""
+        self._point = ResumePoint(
+            frame=sample.frame,
+            seconds=sample.seconds,
+            pts=self._last,
+            picture=_checksum(sample.image),
+            size=self._video.size,
+            tally=self._tally.model_copy(update={"damaged_packets": self._damaged_packets}),
+        )
 
     @property
-    def resume_point(self) -> ResumePoint:
-        """Where to go on after the sample given last."""
+    def _damaged_packets(self) -> int:
+        return self._decoder.refused + self._video.unread
 
-    def close(self) -> None:
-        """Let go of the file."""
+    @property
+    def _last(self) -> int:
+        """The timestamp of the frame at hand, as the file has it."""
+        return self._clock.last or 0
+
+    def _seconds(self, stamp: int) -> float:
+        return float((stamp - (self._clock.origin or 0)) * self._video.time_base)
+
+
+def _checksum(image: Image) -> int:
+    """A checksum of every eighth row: a row of each block that a decoder works on."""
+    return zlib.crc32(image[::_CHECKED_ROWS].tobytes())
