@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from data.files import whole_file
+from apps.spreadsheets import harmless, spreadsheet
 from data.forms import Form, lay_out
 from data.labels import Script, in_script
 from data.types import CellReading, PageReading, PageStatus, Problem
@@ -35,9 +33,6 @@ CELL_COLUMNS: Final = (
     "crop_box",
 )
 PROBLEM_COLUMNS: Final = ("file", "page", "field", "value", "kind", "problem", "what_to_do", "picture")
-
-# Excel takes UTF-8 for what it is, Bengali file names and digits included, only behind this mark.
-_ENCODING: Final = "utf-8-sig"
 
 
 @dataclass(frozen=True)
@@ -80,33 +75,20 @@ def write_tables(folder: Path, form: Form, script: Script, results: Iterator[Pag
     counts = Counts()
     fields = [place.field.name for layout in lay_out(form) for place in layout.places]
     with (
-        _table(folder / FORMS, (*FORM_COLUMNS, *fields)) as forms,
-        _table(folder / CELLS, CELL_COLUMNS) as cells,
-        _table(folder / PROBLEMS, PROBLEM_COLUMNS) as problems,
+        spreadsheet(folder / FORMS, (*FORM_COLUMNS, *fields)) as forms,
+        spreadsheet(folder / CELLS, CELL_COLUMNS) as cells,
+        spreadsheet(folder / PROBLEMS, PROBLEM_COLUMNS) as problems,
     ):
         for result in results:
             page = result.reading
             counts.add(page)
-            where = [_harmless(result.file.as_posix()), result.page or ""]
+            where = [harmless(result.file.as_posix()), result.page or ""]
             values = {name: in_script(text, script) for name, text in page.values.items()}
             form_page = page.form_page or ""
             forms.writerow([*where, form_page, page.status, *(values.get(name, "") for name in fields)])
             cells.writerows([*where, form_page, *_cell_row(cell, page, script)] for cell in page.cells)
             problems.writerows([*where, *_problem_row(problem, page, values)] for problem in page.problems)
     return counts
-
-
-@contextlib.contextmanager
-def _table(path: Path, columns: Sequence[str]) -> Iterator[Any]:
-    with whole_file(path) as temporary, temporary.open("w", encoding=_ENCODING, newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\r\n")
-        writer.writerow(columns)
-        yield writer
-
-
-def _harmless(text: str) -> str:
-    """A file's name as a spreadsheet's cell: one that would be run as a formula is made plain text."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _cell_row(cell: CellReading, page: PageReading, script: Script) -> list[object]:
