@@ -51,7 +51,11 @@ def write_records(folder: Path, records: DeploymentRecords) -> None:
     Raises:
         FileAccessError: The folder cannot be written, or the disk is full.
     """
-    (folder / DETECTIONS).unlink(missing_ok=True)
+    try:
+        (folder / DETECTIONS).unlink(missing_ok=True)
+    except OSError as error:
+        cure = "choose a folder that you may write to"
+        raise FileAccessError(folder / DETECTIONS, f"cannot be replaced ({error.strerror})", cure=cure) from error
     _write(folder / SAMPLES, _samples_table(records))
     _write(folder / DETECTIONS, _detections_table(records))
 
