@@ -19,8 +19,10 @@ _TRIES: Final = 6
 _MARGIN: Final = 0.15
 """Surroundings taken along on each side, as a share of the box's sides: room for the soft edge."""
 _SMALLEST_CROP: Final = 8.0
-_LARGEST_SHARE: Final = 0.5
+_LARGEST_SHARE: Final = 0.35
 _MOST_HIDDEN: Final = 0.3
+_MOST_TEXTURE: Final = 22.0
+"""Standard deviation of the surroundings from which an object stays where it is: rock would come along with it."""
 
 
 def with_pasted(
@@ -54,7 +56,8 @@ def with_pasted(
         place = _free_place(xyxy, new_sides, picture.size_wh, rng)
         if place is None:
             continue
-        _paste(image, place, other.image, other.xyxy[number], flipped=bool(rng.integers(2)))
+        if not _paste(image, place, other.image, other.xyxy[number], flipped=bool(rng.integers(2))):
+            continue
         xyxy = np.concatenate([xyxy, place[None]])
         labels.append(other.labels[number : number + 1])
     return replace(picture, image=image, xyxy=xyxy, labels=np.concatenate(labels))
@@ -80,8 +83,12 @@ def _free_place(
     return None
 
 
-def _paste(image: Image, place: NDArray[np.float32], source: Image, box: NDArray[np.float32], *, flipped: bool) -> None:
-    """Blend the box of `source`, with its margin, into `image` so that the box comes to lie at `place`."""
+def _paste(image: Image, place: NDArray[np.float32], source: Image, box: NDArray[np.float32], *, flipped: bool) -> bool:
+    """Blend the box of `source`, with its margin, into `image` so that the box comes to lie at `place`.
+
+    Returns:
+        Whether it was done: not where the surroundings in `source` are too rough to pass for others.
+    """
     target = np.round(_widened(place, (image.shape[1], image.shape[0]))).astype(int)
     # The margin may be cut by either picture's edge: map the target back onto the source exactly.
     matrix = _onto(place, box, flipped)
@@ -94,10 +101,14 @@ def _paste(image: Image, place: NDArray[np.float32], source: Image, box: NDArray
     crop = cv2.warpAffine(source, matrix, size_wh, flags=flags, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     mask = _soft_ellipse(place - np.tile(target[:2], 2), size_wh)[..., None]
     there = image[target[1] : target[3], target[0] : target[2]]
-    outside = 1 - mask + 1e-3
-    shift = ((there - crop) * outside).sum(axis=(0, 1)) / outside.sum()
+    outside = (1 - mask + 1e-3) / (1 - mask + 1e-3).sum()
+    around = (crop * outside).sum(axis=(0, 1))
+    if ((crop - around) ** 2 * outside).sum() / 3 > _MOST_TEXTURE**2:
+        return False
+    shift = (there * outside).sum(axis=(0, 1)) - around
     blended = there + mask * (np.clip(crop + shift, 0, 255) - there)
     image[target[1] : target[3], target[0] : target[2]] = np.clip(blended + 0.5, 0, 255).astype(np.uint8)
+    return True
 
 
 def _onto(place: NDArray[np.float32], box: NDArray[np.float32], flipped: bool) -> NDArray[np.float64]:

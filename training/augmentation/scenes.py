@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -135,6 +136,9 @@ class SceneAugmenter:
             return window
         other, other_shown = laid(other, self._pose(other), self.size_wh)
         weight = self.rng.uniform(0.4, 0.6)
-        image = (scene.image * np.float32(weight) + other.image * np.float32(1 - weight) + 0.5).astype(np.uint8)
+        image = np.asarray(cv2.addWeighted(scene.image, weight, other.image, 1 - weight, 0), np.uint8)
+        # Padding does not shine through.
+        np.copyto(image, scene.image, where=~other_shown[..., None])
+        np.copyto(image, other.image, where=~shown[..., None])
         xyxy, labels = np.concatenate([scene.xyxy, other.xyxy]), np.concatenate([scene.labels, other.labels])
         return LabelledPicture(image, xyxy, labels, scene.exhaustive), shown | other_shown

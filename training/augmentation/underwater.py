@@ -20,6 +20,8 @@ _VEILS: Final = np.array([[200, 150, 60], [190, 180, 90], [160, 185, 120], [130,
 """BGR colours of water lit by the sun: blue ocean, lagoon, green coast, silt, overcast."""
 _LEAST_CONTRAST: Final = 14.0
 """Standard deviation of grey levels that haze leaves: in thicker water nobody could tell the fish."""
+_LEAST_LIGHT: Final = 45.0
+"""Mean level that is not darkened further."""
 
 
 def smooth_field(knots: NDArray[np.float64], shape: tuple[int, ...]) -> Plane:
@@ -55,7 +57,7 @@ class Attenuation(_Optics):
         water = _WATERS[lower] + (kind - lower) * (_WATERS[lower + 1] - _WATERS[lower])
         return {
             "water": water * self.rng.uniform(0.9, 1.1),
-            "metres": self.rng.uniform(0.7, 4.0),
+            "metres": self.rng.uniform(0.6, 3.2),
             "knots": distances(self.rng),
             "exposure": self.rng.uniform(0.5, 1.0),
         }
@@ -165,9 +167,9 @@ class Caustics(_Optics):
         return {
             "waves": waves,
             "phases": self.rng.uniform(0, 2 * np.pi, count),
-            "focus": self.rng.uniform(0.5, 0.9),
-            "strength": self.rng.uniform(0.15, 0.5),
-            "low": self.rng.uniform(-0.4, 0.5),
+            "focus": self.rng.uniform(0.3, 0.55),
+            "strength": self.rng.uniform(0.15, 0.45),
+            "low": self.rng.uniform(-0.1, 0.6),
         }
 
     def apply(
@@ -200,7 +202,7 @@ def _web(waves: NDArray[np.float64], phases: NDArray[np.float64], focus: float, 
         bend += (shares[:, None, None] * wave).astype(np.float32)
     bend *= focus / np.sqrt(len(waves) / 2)
     folded = (1 + bend[0]) * (1 + bend[1]) - bend[2] ** 2
-    return np.asarray(np.minimum(0.55 / (np.abs(folded) + 0.18), 3.0), np.float32)
+    return np.asarray(np.minimum(0.7 / (np.abs(folded) + 0.15), 3.5), np.float32)
 
 
 class UnevenLight(_Optics):
@@ -245,12 +247,13 @@ class SensorNoise(_Optics):
         soft = cv2.GaussianBlur(white, (3, 3), 0.6)
         self.bank = soft / soft.std()
 
-    def get_params(self) -> dict[str, Any]:
-        """The drawn light, noise, and where the bank is cut."""
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """The drawn light, noise, and where the bank is cut; a picture that is dark already stays as dark."""
+        darkest = min(1.0, _LEAST_LIGHT / max(sum(cv2.mean(data["image"])) / 3, 1.0))
         return {
-            "light": self.rng.uniform(0.25, 0.8),
-            "shot": self.rng.uniform(0.2, 1.0),
-            "read": self.rng.uniform(0.5, 4.0),
+            "light": max(darkest, self.rng.uniform(0.3, 0.85)),
+            "shot": self.rng.uniform(0.05, 0.5),
+            "read": self.rng.uniform(0.5, 3.0),
             "grey": self.rng.uniform(0.2, 0.9),
             "cut": self.rng.random(2),
         }
@@ -277,7 +280,7 @@ class Compression(_Optics):
     def get_params(self) -> dict[str, Any]:
         """Whether it is video, the quality and the size at which it is coded."""
         video = bool(self.rng.random() < 0.5)
-        quality = int(self.rng.integers(12, 45)) if video else int(self.rng.integers(20, 80))
+        quality = int(self.rng.integers(18, 50)) if video else int(self.rng.integers(20, 80))
         return {"quality": quality, "shrink": self.rng.uniform(0.6, 1.0) if video else 1.0, "video": video}
 
     def apply(self, img: Image, quality: int, shrink: float, video: bool, **_params: Any) -> Image:
