@@ -35,7 +35,8 @@ from deploy.runtime.digits import DigitReader, DigitReadings
 from deploy.runtime.spec import CARD_FILE, MODEL_FILE
 from models import zoo
 from training.augmentation.handwriting import HandwritingAugmenter
-from training.recipe import Augmentation, DigitSource
+from training.augmentation.handwriting_spec import HandwritingAugmentation
+from training.recipe import DigitSource
 from training.run import data_root, train
 from training.tasks.digits import load_inks
 
@@ -97,7 +98,7 @@ def spoilt_cells(artifact: Artifact, count: int = 2000) -> DigitReadings:
     inks = load_inks(
         [DigitSource(folder="digits/cmaterdb", split="test")], data_root(), artifact.spec.preprocessing
     ).inks
-    augmenter = HandwritingAugmenter(Augmentation())
+    augmenter = HandwritingAugmenter(HandwritingAugmentation())
     augmenter.seed(1)
     chosen = np.random.default_rng(1).integers(0, len(inks), (count, 2))
     return reader.read([augmenter.not_a_digit(inks[one], inks[other]) for one, other in chosen], "dark")

@@ -13,16 +13,17 @@ import torch
 
 from data.labels import NOT_A_DIGIT
 from data.preprocess import DigitPreprocessing, Image, ink_batch, network_input
-from deploy.export import DeployData, Export, export_digits
+from deploy.digits import DeployData, export_digits
+from deploy.packing import Export
 from models import zoo
-from training.recipe import Recipe
+from training.recipe import DigitRecipe
 
 SPEC = DigitPreprocessing()
 
 
 @dataclass(frozen=True)
 class Tiny:
-    recipe: Recipe
+    recipe: DigitRecipe
     network: torch.nn.Module
     data: DeployData
     int8: Export
@@ -52,7 +53,7 @@ def drawn_batch(count: int, seed: int) -> tuple[list[Image], np.ndarray]:
 
 @cache
 def tiny() -> Tiny:
-    recipe = Recipe.model_validate(
+    recipe = DigitRecipe.model_validate(
         {
             "name": "tiny",
             "task": "digits",
@@ -79,7 +80,7 @@ def _inputs(images: list[Image]) -> np.ndarray:
     return network_input(ink_batch(images, SPEC), SPEC)
 
 
-def _trained(recipe: Recipe, images: list[Image], labels: np.ndarray) -> torch.nn.Module:
+def _trained(recipe: DigitRecipe, images: list[Image], labels: np.ndarray) -> torch.nn.Module:
     torch.manual_seed(0)
     network = zoo.build(recipe.network.name, **recipe.network.options)
     inputs, targets = torch.from_numpy(_inputs(images)), torch.from_numpy(labels)

@@ -1,34 +1,34 @@
-"""Recipes: everything that decides a training run, in one validated tree. Unknown keys are errors."""
+"""Recipes: everything that decides a training run, in one validated tree. Unknown keys are errors.
+
+`task` says which kind of recipe it is: `DigitRecipe` or `DetectionRecipe`; what every kind has is in `Recipe`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from data.errors import ArgumentError, ConfigurationError, validation_faults
 from data.files import read_yaml
+from data.frames import FramePreprocessing, Side
 from data.preprocess import DigitPreprocessing
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Rate = Annotated[float, Field(ge=0, lt=1)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from training.augmentation.handwriting_spec import HandwritingAugmentation
+from training.augmentation.spec import SceneAugmentation
+from training.values import Rate, Share, Strict
 
 
-class Network(_Strict):
+class Network(Strict):
     """A network of the zoo and its options; internal regularization (dropout, DropBlock, ...) is among them."""
 
     name: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
-class DigitSource(_Strict):
+class DigitSource(Strict):
     """A dataset folder, below the data folder unless absolute; `sources` keeps only these writer sources.
 
     `repeat` shows its examples so many times an epoch.
@@ -40,7 +40,7 @@ class DigitSource(_Strict):
     repeat: Annotated[int, Field(ge=1, le=100)] = 1
 
 
-class DigitData(_Strict):
+class DigitData(Strict):
     """What a digit run learns from.
 
     `validation_share` of every source's examples is held out to select the epoch, to calibrate, and to set the
@@ -55,34 +55,30 @@ class DigitData(_Strict):
     limit: Annotated[int, Field(ge=32)] | None = None
 
 
-class Augmentation(_Strict):
-    """How handwriting is varied; each number is the strength or the probability of one named part. 0 switches it off.
+class DetectionSource(Strict):
+    """A dataset folder, below the data folder unless absolute.
 
-    Angles in degrees; `scale` and `aspect` as standard deviations of the log; the others are probabilities. `clean`
-    is the share of digits that are only turned, sheared and stretched: as datasets have them, no pen, paper or camera.
+    `pictures` of it are drawn an epoch, spread over its clips; None takes every picture once.
     """
 
-    clean: Share = 0.25
-    rotation: Annotated[float, Field(ge=0, le=45)] = 10.0
-    shear: Annotated[float, Field(ge=0, le=45)] = 12.0
-    scale: Annotated[float, Field(ge=0, le=1)] = 0.15
-    aspect: Annotated[float, Field(ge=0, le=1)] = 0.22
-    elastic: Share = 0.4
-    perspective: Share = 0.2
-    stroke_thickness: Share = 0.5
-    sharpen: Share = 0.6
-    border_remains: Share = 0.12
-    neighbour_strokes: Share = 0.08
-    specks: Share = 0.1
-    smear: Share = 0.04
-    uneven_light: Share = 0.3
-    blur: Share = 0.25
-    noise: Share = 0.3
-    jpeg: Share = 0.2
-    low_resolution: Share = 0.2
+    folder: str
+    split: str | None = None
+    pictures: Annotated[int, Field(ge=1)] | None = None
 
 
-class InputRegularization(_Strict):
+class DetectionData(Strict):
+    """What a detection run learns from.
+
+    Whole sites with about `validation_share` of the boxes are held out to select the epoch, to calibrate, and to set
+    the threshold; at most `validation_pictures` of them are looked at after an epoch, spread over the clips.
+    """
+
+    train: Annotated[tuple[DetectionSource, ...], Field(min_length=1)]
+    validation_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.12
+    validation_pictures: Annotated[int, Field(ge=1)] = 300
+
+
+class InputRegularization(Strict):
     """Acts on the batch: share of examples with a hole (Cutout / random erasing), strength of mixup and CutMix.
 
     mixup and CutMix draw their mixing weight from Beta(a, a) and are applied to `mixed_share` of the batches, one
@@ -96,7 +92,7 @@ class InputRegularization(_Strict):
     mixed_share: Share = 0.5
 
 
-class Regularization(_Strict):
+class Regularization(Strict):
     """The input and label families; the internal family is in the network's options and the weight decay.
 
     `deep_supervision` is the weight of the side heads' loss for networks that have them.
@@ -107,7 +103,14 @@ class Regularization(_Strict):
     deep_supervision: Annotated[float, Field(ge=0, le=1)] = 0.3
 
 
-class Optimizer(_Strict):
+class DetectionRegularization(Strict):
+    """Share of pictures with a hole (Cutout); the internal family is in the network's options and the weight decay."""
+
+    cutout: Share = 0.0
+    cutout_area: tuple[float, float] = (0.02, 0.15)
+
+
+class Optimizer(Strict):
     """Weight decay is not applied to biases and normalisation weights."""
 
     name: Literal["adamw", "sgd"] = "adamw"
@@ -117,7 +120,7 @@ class Optimizer(_Strict):
     clip_norm: Annotated[float, Field(ge=0)] = 5.0
 
 
-class Schedule(_Strict):
+class Schedule(Strict):
     """Learning rate over the run: linear warm-up then half a cosine, or one cycle (up then down)."""
 
     name: Literal["cosine", "one_cycle"] = "cosine"
@@ -125,23 +128,24 @@ class Schedule(_Strict):
     final_share: Share = 0.01
 
 
-class EarlyStopping(_Strict):
+class EarlyStopping(Strict):
     """Stop when the validation score has not risen for `patience` epochs; 0 never stops."""
 
     patience: Annotated[int, Field(ge=0)] = 0
 
 
-class Recipe(_Strict):
-    """A training run."""
+class Recipe(Strict):
+    """What every training run has; see the kinds of recipe below.
+
+    `start_from` is a file of weights to begin with, below the data folder unless absolute: a run's
+    `weights.safetensors`, or the COCO weights of YOLOX-Nano as published (.onnx).
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
-    task: Literal["digits"]
+    task: str
     seed: int = 1
     network: Network
-    data: DigitData
-    preprocessing: DigitPreprocessing = DigitPreprocessing()
-    augmentation: Augmentation = Augmentation()
-    regularization: Regularization = Regularization()
+    start_from: str | None = None
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     early_stopping: EarlyStopping = EarlyStopping()
@@ -160,7 +164,40 @@ class Recipe(_Strict):
         return self
 
 
-def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
+class DigitRecipe(Recipe):
+    """Ten digits and "not a digit"."""
+
+    task: Literal["digits"]
+    data: DigitData
+    preprocessing: DigitPreprocessing = DigitPreprocessing()
+    augmentation: HandwritingAugmentation = HandwritingAugmentation()
+    regularization: Regularization = Regularization()
+
+
+class DetectionRecipe(Recipe):
+    """Boxes around fish.
+
+    `scene_wh` is the size of training scenes in pixels. A network without fixed input size may learn from windows
+    smaller than the frames that it will see (`preprocessing.size_wh`): it costs less, and `augmentation.scale` brings
+    the fish to the sizes of both. `plain_epochs` last epochs see no mosaic, mixup or pasted fish, as real footage has
+    none.
+    """
+
+    task: Literal["detection"]
+    data: DetectionData
+    preprocessing: FramePreprocessing = FramePreprocessing()
+    scene_wh: tuple[Side, Side] = (416, 256)
+    augmentation: SceneAugmentation = SceneAugmentation()
+    regularization: DetectionRegularization = DetectionRegularization()
+    plain_epochs: Annotated[int, Field(ge=0)] = 2
+
+
+_KINDS: Final[TypeAdapter[DigitRecipe | DetectionRecipe]] = TypeAdapter(
+    Annotated[DigitRecipe | DetectionRecipe, Field(discriminator="task")]
+)
+
+
+def load_recipe(path: Path, changes: Sequence[str] = ()) -> DigitRecipe | DetectionRecipe:
     """Read a recipe and apply changes of the form `optimizer.learning_rate=0.001` (values are YAML).
 
     Raises:
@@ -172,7 +209,7 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     for change in changes:
         _apply(tree, change)
     try:
-        return Recipe.model_validate(tree)
+        return _KINDS.validate_python(tree)
     except ValidationError as error:
         raise ConfigurationError(path, validation_faults(error), cure="mend the recipe") from error
 

@@ -20,7 +20,9 @@ def smoothed(labels: Tensor, classes: int, smoothing: float) -> Tensor:
     return functional.one_hot(labels, classes).float() * (1 - smoothing) + smoothing / classes
 
 
-def cutout(inputs: Tensor, share: float, area: tuple[float, float], rng: np.random.Generator) -> Tensor:
+def cutout(
+    inputs: Tensor, share: float, area: tuple[float, float], rng: np.random.Generator, fill: float | None = None
+) -> Tensor:
     """Erase one rectangle in `share` of the examples (DeVries and Taylor 2017; Zhong et al. 2020).
 
     Args:
@@ -28,9 +30,10 @@ def cutout(inputs: Tensor, share: float, area: tuple[float, float], rng: np.rand
         share: Share of the examples that get a hole.
         area: Smallest and largest share of the picture that a hole covers.
         rng: Source of the random numbers.
+        fill: Value of the holes; None takes the example's least, which is paper for ink maps.
 
     Returns:
-        A copy with holes of the example's least value, which is paper for ink maps.
+        A copy with holes.
     """
     inputs = inputs.clone()
     height, width = inputs.shape[-2:]
@@ -39,7 +42,8 @@ def cutout(inputs: Tensor, share: float, area: tuple[float, float], rng: np.rand
         aspect = np.exp(rng.uniform(-0.7, 0.7) / 2)
         h, w = max(1, round(height * side * aspect)), max(1, round(width * side / aspect))
         top, left = rng.integers(0, max(1, height - h + 1)), rng.integers(0, max(1, width - w + 1))
-        inputs[number, :, top : top + h, left : left + w] = inputs[number].min()
+        hole = inputs[number].min() if fill is None else fill
+        inputs[number, :, top : top + h, left : left + w] = hole
     return inputs
 
 

@@ -6,14 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from data.boxes import Boxes
 from data.files import whole_file
 from data.preprocess import Image
 
 _INK = "#1b6ca8"
 _ACCENT = "#c8553d"
+_TRUTH = "#35d07f"
+_FOUND = "#ff9f1c"
 
 
 def plot_history(history: Sequence[dict[str, float]], path: Path) -> None:
@@ -62,6 +67,32 @@ def plot_sheet(images: Sequence[Image], captions: Sequence[str], path: Path, col
         axes.imshow(image, cmap="gray", vmin=0, vmax=255)
         axes.set_title(caption, fontsize=7)
     _save(figure, path)
+
+
+def plot_scenes(
+    images: Sequence[Image], truth: Sequence[Boxes], found: Sequence[Boxes], path: Path, columns: int = 4
+) -> None:
+    """A sheet of pictures (H, W, 3) BGR with true boxes, and beside them what was found where that is given."""
+    rows = max(1, -(-len(images) // columns))
+    figure = Figure(figsize=(columns * 3.6, rows * 2.2), layout="constrained")
+    grid = np.atleast_1d(figure.subplots(rows, columns)).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for number, (axes, image) in enumerate(zip(grid, images, strict=False)):
+        axes.imshow(image[..., ::-1])
+        _draw_boxes(axes, truth[number], _TRUTH, 1.6)
+        if found:
+            _draw_boxes(axes, found[number], _FOUND, 0.9)
+    title = "true boxes green, found ones orange" if found else "training scenes with their boxes"
+    figure.suptitle(title, fontsize=10)
+    _save(figure, path)
+
+
+def _draw_boxes(axes: Axes, xyxy: Boxes, colour: str, width: float) -> None:
+    for left, top, right, bottom in xyxy:
+        axes.add_patch(
+            Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=width)
+        )
 
 
 def _save(figure: Figure, path: Path) -> None:

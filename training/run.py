@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, overload
 
 from data.errors import ArgumentError, FileAccessError
 from data.store import default_root
 from training.loop import Run
-from training.recipe import Recipe, load_recipe
-from training.task import Evaluation
+from training.recipe import DetectionRecipe, DigitRecipe, load_recipe
+from training.task import Evaluation, Task
+from training.tasks.detection import DetectionTask
 from training.tasks.digits import DigitTask
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -59,9 +61,20 @@ def train(recipe: str, changes: Sequence[str], resume: Path | None, out: Path | 
         raise FileAccessError(resume, "is no run folder", expected="a folder with recipe.yaml")
     plan = load_recipe(resume / "recipe.yaml" if resume else recipe_at(recipe), changes)
     folder = resume or out or Path("runs") / f"{plan.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    return folder, Run(build_task(plan), plan, folder).fit()
+    task: Task[Any] = build_task(plan)
+    return folder, Run(task, plan, folder).fit()
 
 
-def build_task(recipe: Recipe) -> DigitTask:
+@overload
+def build_task(recipe: DigitRecipe) -> DigitTask: ...
+
+
+@overload
+def build_task(recipe: DetectionRecipe) -> DetectionTask: ...
+
+
+def build_task(recipe: DigitRecipe | DetectionRecipe) -> DigitTask | DetectionTask:
     """The recipe's task over the data folder."""
-    return DigitTask(recipe, data_root())
+    if isinstance(recipe, DigitRecipe):
+        return DigitTask(recipe, data_root())
+    return DetectionTask(recipe, data_root())

@@ -12,7 +12,7 @@ import torch
 from data.errors import ConfigurationError, InputError
 from data.labels import NOT_A_DIGIT
 from data.synth.handwriting import Hand, write_digit
-from training.recipe import Recipe
+from training.recipe import DigitRecipe
 from training.run import train
 from training.tasks.digits import DigitTask
 
@@ -39,8 +39,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def recipe(**changes: object) -> Recipe:
-    return Recipe.model_validate(TREE | changes)
+def recipe(**changes: object) -> DigitRecipe:
+    return DigitRecipe.model_validate(TREE | changes)
 
 
 def test_nothing_is_both_learnt_and_held_out(root: Path) -> None:

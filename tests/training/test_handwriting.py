@@ -8,9 +8,9 @@ import pytest
 
 from data.preprocess import DigitPreprocessing, Image, ink_image, tight_ink
 from training.augmentation.handwriting import CELL_SIDE, HandwritingAugmenter, redrawn
-from training.recipe import Augmentation
+from training.augmentation.handwriting_spec import HandwritingAugmentation
 
-OFF = Augmentation(**dict.fromkeys(Augmentation.model_fields, 0.0))
+OFF = HandwritingAugmentation(**dict.fromkeys(HandwritingAugmentation.model_fields, 0.0))
 
 
 def ring(side: int = 40, thickness: int = 5) -> Image:
@@ -25,19 +25,22 @@ def ring_ink() -> Image:
     return ink
 
 
-def cells(spec: Augmentation, seed: int, count: int = 8) -> list[Image]:
+def cells(spec: HandwritingAugmentation, seed: int, count: int = 8) -> list[Image]:
     augmenter = HandwritingAugmenter(spec)
     augmenter.seed(seed)
     return [augmenter.digit(ring_ink(), ring_ink()) for _ in range(count)]
 
 
 def test_the_seed_decides() -> None:
-    assert all(np.array_equal(a, b) for a, b in zip(cells(Augmentation(), 7), cells(Augmentation(), 7), strict=True))
-    assert not np.array_equal(cells(Augmentation(), 7)[0], cells(Augmentation(), 8)[0])
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(cells(HandwritingAugmentation(), 7), cells(HandwritingAugmentation(), 7), strict=True)
+    )
+    assert not np.array_equal(cells(HandwritingAugmentation(), 7)[0], cells(HandwritingAugmentation(), 8)[0])
 
 
 def test_cells_are_dark_ink_on_light_paper() -> None:
-    for cell in cells(Augmentation(), 1, count=40):
+    for cell in cells(HandwritingAugmentation(), 1, count=40):
         assert cell.shape == (CELL_SIDE, CELL_SIDE)
         assert cell.dtype == np.uint8
         assert np.median(cell) > cell.min() + 10
@@ -73,7 +76,7 @@ def test_thin_strokes_do_not_vanish() -> None:
 
 
 def test_spoilt_cells_come_in_many_kinds() -> None:
-    augmenter = HandwritingAugmenter(Augmentation())
+    augmenter = HandwritingAugmenter(HandwritingAugmentation())
     augmenter.seed(0)
     made = [augmenter.not_a_digit(ring_ink(), ring_ink()) for _ in range(60)]
     ink = np.array([(np.median(cell) - cell.astype(int) > 40).mean() for cell in made])

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.recipe import Recipe
+from training.recipe import DigitRecipe
 from training.task import Evaluation, Task
 
 STEPS = 6
 
 
-def recipe(**changes: object) -> Recipe:
+def recipe(**changes: object) -> DigitRecipe:
     tree = {
         "name": "toy",
         "task": "digits",
@@ -26,7 +26,7 @@ def recipe(**changes: object) -> Recipe:
         "precision": "float32",
         "workers": 0,
     }
-    return Recipe.model_validate(tree | changes)
+    return DigitRecipe.model_validate(tree | changes)
 
 
 class ToyTask(Task[tuple[Tensor, Tensor]]):

@@ -14,7 +14,7 @@ import numpy as np
 
 from data.preprocess import Image
 from data.synth import marks
-from training.recipe import Augmentation
+from training.augmentation.handwriting_spec import HandwritingAugmentation
 
 CELL_SIDE: Final = 64
 """Side of an augmented cell in pixels; a 200-dpi cell of 8 x 10 mm is about that large."""
@@ -65,7 +65,7 @@ class HandwritingAugmenter:
         spec: Strengths and probabilities.
     """
 
-    def __init__(self, spec: Augmentation) -> None:
+    def __init__(self, spec: HandwritingAugmentation) -> None:
         self.spec = spec
         self.rng = np.random.default_rng(0)
         pose = A.Affine(rotate=_both(spec.rotation), shear={"x": _both(spec.shear), "y": _both(spec.shear / 2)}, p=0.9)

@@ -96,7 +96,7 @@ class SceneAugmenter:
         pose = centred(picture.size_wh, self.size_wh, flip)
         if self.spec.scale:
             fit = fit_scale(picture.size_wh, self.size_wh)
-            factor = np.exp(self.rng.uniform(-self.spec.scale / 2, self.spec.scale))
+            factor = np.exp(self.rng.uniform(-0.4 * self.spec.scale, self.spec.scale))
             pose = draw_pose(picture, self.size_wh, kindest_scale(picture.xyxy, fit * factor, fit), self.rng, flip=flip)
         return replace(pose, angle=self.rng.uniform(-1, 1) * self.spec.rotation)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-Share = Annotated[float, Field(ge=0, le=1)]
+from training.values import Share, Strict
 
 
-class SceneAugmentation(BaseModel):
+class SceneAugmentation(Strict):
     """How underwater pictures are varied; each number is the strength or the probability of one named part.
 
     0 switches a part off; with all at 0 a scene is the picture as `data.frames.fit_frame` lays it. Where a part is
@@ -17,7 +17,7 @@ class SceneAugmentation(BaseModel):
 
     Geometry: `clean` is the share of scenes that are at most mirrored: what the camera and the dataset gave. `flip`
     mirrors left and right. `scale` is the range of the random size as a logarithm: a picture is laid between
-    exp(-scale / 2) and exp(scale) times the size that just fits, and the window falls on a fish. `rotation` is the
+    exp(-0.4 scale) and exp(scale) times the size that just fits, and the window falls on a fish. `rotation` is the
     largest angle in degrees. `mosaic`, `mixup` and `copy_paste` are probabilities.
 
     Pixels, all probabilities: `attenuation` (red falls first), `haze` (veil light), `snow` (marine snow), `caustics`,
@@ -25,14 +25,12 @@ class SceneAugmentation(BaseModel):
     (hue, saturation, white balance), `compression` (JPEG and blocky video).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     clean: Share = 0.15
     flip: Share = 0.5
     scale: Annotated[float, Field(ge=0, le=2)] = 0.7
     rotation: Annotated[float, Field(ge=0, le=20)] = 4.0
     mosaic: Share = 0.4
-    mixup: Share = 0.1
+    mixup: Share = 0.05
     copy_paste: Share = 0.3
     attenuation: Share = 0.35
     haze: Share = 0.3

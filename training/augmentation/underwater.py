@@ -19,9 +19,10 @@ _WATERS: Final = np.array([[0.03, 0.06, 0.35], [0.06, 0.07, 0.38], [0.14, 0.11, 
 _VEILS: Final = np.array([[200, 150, 60], [190, 180, 90], [160, 185, 120], [130, 165, 140], [175, 175, 165]])
 """BGR colours of water lit by the sun: blue ocean, lagoon, green coast, silt, overcast."""
 _LEAST_CONTRAST: Final = 14.0
-"""Standard deviation of grey levels that haze leaves: in thicker water nobody could tell the fish."""
+"""Standard deviation of grey levels that haze and darkness leave: with less nobody could tell the fish."""
 _LEAST_LIGHT: Final = 45.0
 """Mean level that is not darkened further."""
+_BANK_SIDE: Final = 512
 
 
 def smooth_field(knots: NDArray[np.float64], shape: tuple[int, ...]) -> Plane:
@@ -83,12 +84,12 @@ class Haze(_Optics):
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """The drawn veil and the knots of t; the veil's brightness goes with the picture's."""
-        mean, spread = cv2.meanStdDev(cv2.cvtColor(data["image"], cv2.COLOR_BGR2GRAY))
+        mean, spread = _grey_levels(data["image"])
         number = self.rng.uniform(0, len(_VEILS) - 1)
         lower = min(int(number), len(_VEILS) - 2)
         veil = _VEILS[lower] + (number - lower) * (_VEILS[lower + 1] - _VEILS[lower])
-        brightness = float(mean[0, 0]) * self.rng.uniform(0.8, 1.5) / veil.mean()
-        least = min(1.0, max(0.25, _LEAST_CONTRAST / max(float(spread[0, 0]), 1.0)))
+        brightness = mean * self.rng.uniform(0.8, 1.5) / veil.mean()
+        least = min(1.0, max(0.25, _LEAST_CONTRAST / max(spread, 1.0)))
         density = self.rng.uniform(0.3, 1.6)
         return {
             "veil": np.clip(veil * brightness, 15, 235),
@@ -242,14 +243,15 @@ class SensorNoise(_Optics):
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__(p=p)
-        white = np.random.default_rng(0).normal(0, 1, (1024, 1024, 3)).astype(np.float32)
+        white = np.random.default_rng(0).normal(0, 1, (_BANK_SIDE, _BANK_SIDE, 3)).astype(np.float32)
         # Colour is interpolated from neighbouring pixels: the noise is a little smooth.
         soft = cv2.GaussianBlur(white, (3, 3), 0.6)
         self.bank = soft / soft.std()
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """The drawn light, noise, and where the bank is cut; a picture that is dark already stays as dark."""
-        darkest = min(1.0, _LEAST_LIGHT / max(sum(cv2.mean(data["image"])) / 3, 1.0))
+        """The drawn light, noise, and where the bank is cut; a picture that is dark or flat already stays so."""
+        mean, spread = _grey_levels(data["image"])
+        darkest = min(1.0, max(_LEAST_LIGHT / max(mean, 1.0), _LEAST_CONTRAST / max(spread, 1.0)))
         return {
             "light": max(darkest, self.rng.uniform(0.3, 0.85)),
             "shot": self.rng.uniform(0.05, 0.5),
@@ -271,7 +273,7 @@ class SensorNoise(_Optics):
 
 def _cyclic(share: float, length: int) -> NDArray[np.int64]:
     """So many consecutive places in the noise bank, from that share of it on, around its end."""
-    return (int(share * 1024) + np.arange(length)) % 1024
+    return (int(share * _BANK_SIDE) + np.arange(length)) % _BANK_SIDE
 
 
 class Compression(_Optics):
@@ -331,12 +333,12 @@ class UnderwaterOptics:
                     ],
                     p=spec.blur,
                 ),
-                SensorNoise(p=spec.low_light),
                 A.OneOf(
                     [A.RandomGamma(gamma_limit=(65, 145)), A.RandomBrightnessContrast(0.15, (-0.3, 0.35))],
                     p=spec.exposure,
                 ),
                 A.OneOf([A.HueSaturationValue(8, 35, 0), WhiteBalance()], p=spec.colour),
+                SensorNoise(p=spec.low_light),
                 Compression(p=spec.compression),
             ]
         )
@@ -348,6 +350,12 @@ class UnderwaterOptics:
     def __call__(self, image: Image) -> Image:
         """(H, W, 3) BGR uint8 -> the same, of the same size."""
         return np.asarray(self.chain(image=image)["image"])
+
+
+def _grey_levels(image: Image) -> tuple[float, float]:
+    """Mean and standard deviation of the grey levels."""
+    mean, spread = cv2.meanStdDev(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
+    return float(mean[0, 0]), float(spread[0, 0])
 
 
 def _scaled(image: Image, light: Plane) -> Image:

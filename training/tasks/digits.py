@@ -22,7 +22,7 @@ from data.readers import DigitSet, read_digits
 from data.splits import stratified_holdout
 from models import zoo
 from training.augmentation.handwriting import HandwritingAugmenter
-from training.recipe import DigitSource, Recipe
+from training.recipe import DigitRecipe, DigitSource
 from training.regularization import regularized, smoothed, soft_cross_entropy
 from training.report import plot_confusion, plot_sheet
 from training.task import Evaluation, Task
@@ -123,7 +123,7 @@ def _chosen(source: DigitSource, root: Path) -> DigitSet:
 class _AugmentedBatches(Dataset[DigitBatch]):
     """Makes the batch of a plan; runs in worker processes."""
 
-    def __init__(self, examples: InkExamples, recipe: Recipe, plans: Sequence[BatchPlan]) -> None:
+    def __init__(self, examples: InkExamples, recipe: DigitRecipe, plans: Sequence[BatchPlan]) -> None:
         self.examples, self.recipe, self.plans = examples, recipe, plans
         self.augmenter = HandwritingAugmenter(recipe.augmentation)
 
@@ -136,7 +136,9 @@ class _AugmentedBatches(Dataset[DigitBatch]):
         return DigitBatch(torch.from_numpy(made.frames), torch.from_numpy(made.labels), plan.seed)
 
 
-def augmented_frames(augmenter: HandwritingAugmenter, examples: InkExamples, plan: BatchPlan, recipe: Recipe) -> Frames:
+def augmented_frames(
+    augmenter: HandwritingAugmenter, examples: InkExamples, plan: BatchPlan, recipe: DigitRecipe
+) -> Frames:
     """The plan's examples as augmented, preprocessed cells; some become "not a digit"."""
     augmenter.seed(plan.seed)
     rng = np.random.default_rng([plan.seed, 1])
@@ -158,7 +160,7 @@ class DigitTask(Task[DigitBatch]):
         root: The data folder that the recipe's dataset folders lie below.
     """
 
-    def __init__(self, recipe: Recipe, root: Path) -> None:
+    def __init__(self, recipe: DigitRecipe, root: Path) -> None:
         self.recipe = recipe
         own = load_inks(recipe.data.train, root, recipe.preprocessing)
         _, source = np.unique(own.sources, return_inverse=True)
