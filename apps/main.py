@@ -35,7 +35,7 @@ def _root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Read handwritten Bengali digits off paper forms, on quantized models that need no PyTorch."""
+    """Read handwritten Bengali digits off paper forms and count fish in footage, on models that need no PyTorch."""
 
 
 def command_tree() -> TyperGroup:
@@ -51,6 +51,12 @@ def command_tree() -> TyperGroup:
                 LazyCommand("scan", "apps.digits.scan:scan", "Read filled forms into tables."),
             ),
             example="shankha digits scan scans/ --form household.yaml --out results",
+        ),
+        group(
+            "fish",
+            "Underwater footage: find, follow and count fish.",
+            (LazyCommand("survey", "apps.fish.survey:survey", "Count the fish of every deployment on a disk."),),
+            example="shankha fish survey /media/disk --out results --metadata deployments.csv",
         ),
         LazyCommand("data", "apps.datasets:app", "Datasets: what there is, getting one, verifying a folder."),
         LazyCommand("evaluate", "apps.evaluate:evaluate", "Score an artifact on labelled digits."),

@@ -41,6 +41,7 @@ class Model:
     on, a fish is counted; there are none below `least_score`.
     """
 
+    name: str
     identity: str
     names: tuple[str, ...]
     threshold: float

@@ -1,0 +1,250 @@
+"""One round of a survey: detect what the ledger does not hold, then join, track, count and write each deployment."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from rich.console import Console
+
+from apps.fish.counting import ReadChapter, result_of
+from apps.fish.counts import CountSettings
+from apps.fish.detecting import ChangedError, DetectorSource, Model
+from apps.fish.footage import ChapterAccount, Deployment, FootageProblem, Sampling
+from apps.fish.ledger import ChapterState, Ledger
+from apps.fish.planning import PlannedChapter, PlannedDeployment, Task, deployment_key, plan, tasks_left, twins
+from apps.fish.progress import SurveyProgress
+from apps.fish.publishing import SUMMARY, Results
+from apps.fish.segments import Segment
+from apps.fish.tracking import TrackingSettings
+from apps.fish.workers import Outcome, detect_chapters
+from data.errors import ArgumentError, InputError, ShankhaError
+from data.files import write_text
+
+Status: TypeAlias = Literal["complete", "incomplete", "failed", "waiting"]
+"""All footage read; some of it; none; still being copied."""
+STATUSES: Final[tuple[Status, ...]] = ("complete", "incomplete", "failed", "waiting")
+
+
+@dataclass(frozen=True)
+class SurveySettings:
+    """What is surveyed and how; `source` is where the detector comes from."""
+
+    disk: Path
+    source: DetectorSource
+    sampling: Sampling
+    counting: CountSettings
+    tracking: TrackingSettings
+    workers: int
+
+
+@dataclass
+class Round:
+    """What came of a round: the status of each deployment in order, problems, and what was there before.
+
+    `seconds` of footage were read in this and earlier rounds, `new_seconds` in this one.
+    """
+
+    statuses: dict[str, Status] = field(default_factory=dict)
+    problems: list[FootageProblem] = field(default_factory=list)
+    chapters: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    new_seconds: float = 0.0
+    resumed: int = 0
+
+    def count(self, status: Status) -> int:
+        """Deployments of that status."""
+        return list(self.statuses.values()).count(status)
+
+
+class Survey:
+    """Rounds over a disk into one folder of results."""
+
+    def __init__(self, settings: SurveySettings, model: Model, ledger: Ledger, results: Results, console: Console):
+        self.settings = settings
+        self.model = model
+        self.ledger = ledger
+        self.results = results
+        self.console = console
+        self._said: set[FootageProblem] = set()
+
+    def say(self, problem: FootageProblem) -> None:
+        """Tell a problem at once, and once only."""
+        if problem not in self._said:
+            self._said.add(problem)
+            self.tell(str(problem))
+
+    def tell(self, line: str) -> None:
+        """Show a line on stderr."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def round(
+        self, found: Sequence[Deployment], problems: Sequence[FootageProblem], arriving: Collection[Path] = ()
+    ) -> Round:
+        """Deal with all that was found; files in `arriving` are left for a later round.
+
+        Raises:
+            FileAccessError: The results cannot be written. What is done is kept.
+        """
+        settings = self.settings
+        self.results.begin()
+        planned = plan(found, settings.disk, self.model, settings.sampling, arriving)
+        running = _Running(self, planned, [*problems, *twins(planned)])
+        running.detect()
+        for opcode in self.ledger.deployments():
+            if opcode not in running.outcome.statuses:
+                self.results.withdraw(opcode)
+                what = f"the deployment {opcode} is not on the disk any more: its results are removed"
+                cure = "bring it back and run the same command again: what was detected in it is kept"
+                running.outcome.problems.append(FootageProblem("gone", settings.disk, what, cure))
+        return self._conclude(running.outcome, planned)
+
+    def _conclude(self, outcome: Round, planned: Sequence[PlannedDeployment]) -> Round:
+        """Write the tables of all deployments, in the order of the disk."""
+        order = [one.deployment.opcode for one in planned]
+        outcome.statuses = {opcode: outcome.statuses[opcode] for opcode in order}
+        position = {opcode: at for at, opcode in enumerate(order)}
+        outcome.problems.sort(key=lambda problem: position.get(problem.opcode, -1))
+        written = [opcode for opcode in order if outcome.statuses[opcode] in {"complete", "incomplete"}]
+        self.results.write_joined(written)
+        self.results.write_problems(outcome.problems, self.settings.disk)
+        summary = json.dumps(self.summary(outcome), indent=1, ensure_ascii=False)
+        write_text(self.results.folder / SUMMARY, f"{summary}\n")
+        self.results.end()
+        return outcome
+
+    def summary(self, outcome: Round) -> dict[str, Any]:
+        """The numbers of a round, the same however often it was interrupted."""
+        counting = self.settings.counting
+        return {
+            "model": self.model.name,
+            "every": str(self.settings.sampling),
+            "threshold": counting.threshold,
+            "lines": [str(line) for line in counting.lines],
+            "deployments": {status: outcome.count(status) for status in STATUSES},
+            "chapters": outcome.chapters,
+            "samples": outcome.samples,
+            "footage_seconds": round(outcome.seconds, 3),
+            "problems": len(outcome.problems),
+        }
+
+
+class _Running:
+    """A round while it runs."""
+
+    def __init__(self, survey: Survey, planned: Sequence[PlannedDeployment], problems: list[FootageProblem]) -> None:
+        self.survey = survey
+        self.ledger = survey.ledger
+        self.outcome = Round(problems=problems)
+        self.errors: dict[str, ShankhaError] = {}
+        for problem in problems:
+            self.survey.say(problem)
+        self.tasks = tasks_left(planned, self.ledger, survey.settings.sampling)
+        self.missing = {task.chapter.key for task in self.tasks}
+        self.waiting = list(planned)
+
+    def detect(self) -> None:
+        """Do all jobs; finish each deployment as soon as nothing of it is left to do."""
+        settings = self.survey.settings
+        jobs = [task.job for task in self.tasks]
+        outcomes = detect_chapters(jobs, settings.source, settings.workers)
+        with contextlib.closing(outcomes), SurveyProgress(self.survey.console, self.tasks) as progress:
+            self._finish_ready(progress)
+            seen = [task.done for task in self.tasks]
+            for position, outcome in outcomes:
+                task = self.tasks[position]
+                if isinstance(outcome, Segment):
+                    progress.advance(task.opcode, float(outcome.file_seconds[-1]) - seen[position])
+                    self.outcome.new_seconds += float(outcome.file_seconds[-1]) - seen[position]
+                    seen[position] = float(outcome.file_seconds[-1])
+                self._keep(task, outcome)
+                if not isinstance(outcome, Segment):
+                    self._finish_ready(progress)
+
+    def _keep(self, task: Task, outcome: Outcome) -> None:
+        key = task.chapter.key
+        if isinstance(outcome, Segment):
+            self.ledger.add(key, outcome)
+            return
+        self.missing.discard(key)
+        if isinstance(outcome, ChapterAccount):
+            self.ledger.finish(key, outcome)
+            return
+        self.errors[key] = outcome
+        if isinstance(outcome, ChangedError):
+            self.ledger.forget(key)
+
+    def _finish_ready(self, progress: SurveyProgress) -> None:
+        for planned in [one for one in self.waiting if not any(part.key in self.missing for part in one.chapters)]:
+            self.waiting.remove(planned)
+            progress.end(planned.deployment.opcode)
+            self.outcome.statuses[planned.deployment.opcode] = self._finish(planned)
+
+    def _finish(self, planned: PlannedDeployment) -> Status:
+        opcode = planned.deployment.opcode
+        states = [self.ledger.chapter(part.key) if part.key else None for part in planned.chapters]
+        self._add_up(states)
+        problems = [problem for problem in self.outcome.problems if problem.opcode == opcode]
+        problems += self._found_out(planned, states)
+        if planned.arriving or not any(state and state.samples for state in states):
+            self.survey.results.withdraw(opcode)
+            return "waiting" if planned.arriving else "failed"
+        settings = self.survey.settings
+        key = deployment_key(planned, states, problems, (self.survey.model, settings.tracking, settings.counting))
+        if self.survey.results.holds(opcode, key):
+            self.outcome.resumed += 1
+        elif not self._publish(planned, states, problems, key):
+            return "failed"
+        lost = not planned.deployment.complete or any(problem.loss for problem in problems)
+        return "incomplete" if lost else "complete"
+
+    def _publish(
+        self,
+        planned: PlannedDeployment,
+        states: Sequence[ChapterState | None],
+        problems: Sequence[FootageProblem],
+        key: str,
+    ) -> bool:
+        settings = self.survey.settings
+        read = [self._read(part, state) for part, state in zip(planned.chapters, states, strict=True) if state]
+        one = planned.deployment
+        try:
+            result = result_of(one, read, self.survey.model.names, settings.tracking, settings.counting, problems)
+            self.survey.results.publish(result, key)
+        except (ArgumentError, InputError) as error:
+            self.survey.results.withdraw(one.opcode)
+            problem = FootageProblem.of(error, "not_counted", opcode=one.opcode)
+            self.outcome.problems.append(problem)
+            self.survey.say(problem)
+            return False
+        return True
+
+    def _read(self, part: PlannedChapter, state: ChapterState) -> ReadChapter:
+        return ReadChapter(part.path, part.label, tuple(self.ledger.segments(part.key)), state.account)
+
+    def _add_up(self, states: Sequence[ChapterState | None]) -> None:
+        for state in states:
+            if state is not None and (state.account or state.samples):
+                self.outcome.chapters += 1
+                self.outcome.samples += state.samples
+                self.outcome.seconds += state.account.duration if state.account else 0.0
+
+    def _found_out(self, planned: PlannedDeployment, states: Sequence[ChapterState | None]) -> list[FootageProblem]:
+        """What reading the chapters has shown; it is told and kept at once."""
+        opcode = planned.deployment.opcode
+        problems = []
+        for part, state in zip(planned.chapters, states, strict=True):
+            error = part.error or self.errors.get(part.key)
+            if error is not None:
+                problems.append(FootageProblem.of(error, "unreadable_file", opcode=opcode))
+            elif state is not None and state.account is not None:
+                problems += state.account.problems(part.path, opcode)
+        self.outcome.problems += problems
+        for problem in problems:
+            self.survey.say(problem)
+        return problems
