@@ -78,8 +78,6 @@ class FishPlan:
 
 # Tables of numbers, a part of the body a line.
 # fmt: off
-# Tables of numbers, a part of the body a line.
-# fmt: off
 BREAM: Final = FishPlan(
     "bream", length_m=(0.3, 0.05), width=0.15, speed=0.8, heights_m=(0.15, 1.3),
     upper=((0, 0), (0.06, 0.07), (0.14, 0.125), (0.25, 0.175), (0.36, 0.19), (0.5, 0.165), (0.65, 0.1),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -62,6 +62,21 @@ class ClipTruth:
     xyxy: Boxes
     visible: NDArray[np.float64]
     depth_m: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, rows: Sequence[FishTruth], names: tuple[str, ...], frames: int, fps: float) -> ClipTruth:
+        """Gather rows that are sorted by frame, then identity."""
+        return cls(
+            names=names,
+            frames=frames,
+            fps=fps,
+            frame=np.array([row.frame for row in rows], np.int64),
+            identity=np.array([row.identity for row in rows], np.int64),
+            label=np.array([names.index(row.species) for row in rows], np.int64),
+            xyxy=np.array([row.xyxy for row in rows], np.float32).reshape(-1, 4),
+            visible=np.array([row.visible for row in rows], np.float64),
+            depth_m=np.array([row.depth_m for row in rows], np.float64),
+        )
 
     def __len__(self) -> int:
         return len(self.frame)

@@ -16,7 +16,11 @@ from data.synth.swimming import CAMERA_HEIGHT_M, HORIZON
 
 Polygon = NDArray[np.float32]
 """(K, 2) pixels of the frame, a pixel's centre at its number plus a half."""
+Polygons = NDArray[np.float32]
+"""(P, K, 2): P polygons."""
 
+SHIFT: Final = 4
+"""Fractional bits of the coordinates that OpenCV draws with."""
 _NODES: Final = np.linspace(0, 1, 8)
 
 
@@ -28,10 +32,10 @@ class Rock:
     outline: Polygon
     markings: int
 
-    def polygons(self, seconds: float) -> list[Polygon]:
+    def polygons(self, seconds: float) -> Polygons:
         """The outline, at any time."""
         del seconds
-        return [self.outline]
+        return self.outline[None]
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Tuft:
     surge: float
     rate: float
 
-    def polygons(self, seconds: float) -> list[Polygon]:
+    def polygons(self, seconds: float) -> Polygons:
         """Outlines of the blades: up the left side, down the right side, (16, 2) each."""
         nodes = _NODES[None]
         swing = self.surge * np.sin(self.rate * seconds + self.phase[:, None] - 1.4 * nodes)
@@ -60,7 +64,7 @@ class Tuft:
         half = self.width[:, None] / 2 * (1.05 - nodes**2.2)
         x, y = self.base[:, :1] + aside, self.base[:, 1:] - up
         left, right = np.stack([x - half, y], 2), np.stack([x + half, y], 2)
-        return list(np.concatenate([left, right[:, ::-1]], axis=1).astype(np.float32))
+        return np.concatenate([left, right[:, ::-1]], axis=1).astype(np.float32)
 
 
 Obstacle = Rock | Tuft
@@ -74,6 +78,11 @@ def draw_foreground(spec: ClipSpec, rng: np.random.Generator) -> tuple[Obstacle,
     return tuple(sorted([*rocks, *tufts], key=lambda obstacle: -obstacle.depth))
 
 
+def fixed_point(polygons: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Pixels, a pixel's centre at its number plus a half -> OpenCV's fixed-point coordinates."""
+    return np.round((polygons - np.float32(0.5)) * (1 << SHIFT)).astype(np.int32)
+
+
 def bed_row(spec: ClipSpec, depth: float) -> float:
     """The row in which the bed lies at that depth."""
     return HORIZON * spec.size_wh[1] + spec.focal * CAMERA_HEIGHT_M / depth
@@ -83,12 +92,17 @@ def _rock(spec: ClipSpec, depth: float, rng: np.random.Generator) -> Rock:
     scale = spec.focal / depth
     half_width = rng.uniform(0.14, 0.42) * scale
     height = half_width * rng.uniform(0.6, 1.25)
-    angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
-    rough = sum(rng.normal(0, 0.16 / wave) * np.cos(wave * angle + rng.uniform(0, 6)) for wave in range(2, 9))
-    # a rock is broad at the bed and lies a little in it
-    x = rng.uniform(0.02, 0.98) * spec.size_wh[0] + half_width * (1 + rough) * np.cos(angle)
-    y = bed_row(spec, depth) + 0.15 * height - height * (1 + rough) * np.sin(angle).clip(-0.25, 1)
-    return Rock(depth, np.stack([x, y], 1).astype(np.float32), int(rng.integers(2**31)))
+    foot = np.array([rng.uniform(0.02, 0.98) * spec.size_wh[0], bed_row(spec, depth)], np.float32)
+    return Rock(depth, foot + lump(rng, half_width, height), int(rng.integers(2**31)))
+
+
+def lump(rng: np.random.Generator, half_width: float, height: float) -> Polygon:
+    """(64, 2): the outline of a stone that stands on (0, 0), broad at its foot, y down."""
+    angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    rough = 1 + sum(rng.normal(0, 0.17 / wave) * np.cos(wave * angle + rng.uniform(0, 6)) for wave in range(2, 14))
+    foot = -0.22 + 0.08 * np.cos(7 * angle + rng.uniform(0, 6)) + 0.05 * np.cos(17 * angle)
+    x, y = half_width * rough * np.cos(angle), -height * np.maximum(rough * np.sin(angle), foot)
+    return np.stack([x, y], 1).astype(np.float32)
 
 
 def _tuft(spec: ClipSpec, depth: float, rng: np.random.Generator) -> Tuft:

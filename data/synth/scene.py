@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,11 +11,10 @@ from numpy.typing import NDArray
 
 from data.synth.fish_sprites import Pose, Silhouette, outline, silhouette
 from data.synth.footage_spec import ClipSpec
-from data.synth.footage_truth import ClipTruth
-from data.synth.foreground import Obstacle, Polygon, draw_foreground
+from data.synth.footage_truth import ClipTruth, FishTruth
+from data.synth.foreground import SHIFT, Obstacle, Polygon, Polygons, draw_foreground, fixed_point
 from data.synth.swimming import HORIZON, Animal, Swim, draw_animals, swim
 
-_SHIFT: Final = 4
 _OBSTACLE: Final = 255
 _LEAST_SIDE: Final = 1.0
 """Boxes thinner than this, in pixels, are left out: the animal is out of the frame."""
@@ -89,44 +87,35 @@ class Scene:
                 placed.append(PlacedFish(int(index), float(z), pose, points))
         return sorted(placed, key=lambda fish: -fish.depth)
 
-    def obstacles_at(self, frame: int) -> list[tuple[Obstacle, list[Polygon]]]:
+    def obstacles_at(self, frame: int) -> list[tuple[Obstacle, Polygons]]:
         """The obstacles with their outlines in a frame, the farthest first."""
         shift = np.array(self.shift_at(frame), np.float32)
         seconds = frame / self.spec.fps
-        return [(obstacle, [edge + shift for edge in obstacle.polygons(seconds)]) for obstacle in self.foreground]
+        return [(obstacle, obstacle.polygons(seconds) + shift) for obstacle in self.foreground]
+
+    def truth_at(self, frame: int) -> tuple[FishTruth, ...]:
+        """The truth about one frame, by identity."""
+        fish = self.fish_at(frame)
+        shares = shares_seen(fish, self.obstacles_at(frame), self.spec.size_wh)
+        found = [self._truth(frame, one, share) for one, share in zip(fish, shares, strict=True)]
+        return tuple(sorted((one for one in found if one is not None), key=lambda one: one.identity))
+
+    def _truth(self, frame: int, fish: PlacedFish, share: float) -> FishTruth | None:
+        low, high = (np.clip(edge, 0, self.spec.size_wh) for edge in (fish.points.min(0), fish.points.max(0)))
+        if (high - low < _LEAST_SIDE).any():
+            return None
+        animal = self.animals[fish.index]
+        box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
+        return FishTruth(frame, animal.identity, animal.plan.species, box, share, fish.depth)
 
     def truth(self) -> ClipTruth:
         """The truth about all frames."""
-        names = self.spec.names
-        label = [names.index(animal.plan.species) for animal in self.animals]
-        rows = [row for frame in range(self.spec.frames) for row in self._rows(frame)]
-        table = np.array(rows, np.float64).reshape(-1, 8)
-        index = table[:, 1].astype(np.int64)
-        return ClipTruth(
-            names=names,
-            frames=self.spec.frames,
-            fps=self.spec.fps,
-            frame=table[:, 0].astype(np.int64),
-            identity=np.array([animal.identity for animal in self.animals], np.int64)[index],
-            label=np.array(label, np.int64)[index],
-            xyxy=table[:, 2:6].astype(np.float32),
-            visible=table[:, 6],
-            depth_m=table[:, 7],
-        )
-
-    def _rows(self, frame: int) -> Iterator[tuple[float, ...]]:
-        """Frame, index, box, visible share and depth of every animal in a frame, by index."""
-        fish = self.fish_at(frame)
-        shares = shares_seen(fish, self.obstacles_at(frame), self.spec.size_wh)
-        limits = np.array(self.spec.size_wh, np.float32)
-        for one, share in sorted(zip(fish, shares, strict=True), key=lambda pair: pair[0].index):
-            low, high = np.clip(one.points.min(0), 0, limits), np.clip(one.points.max(0), 0, limits)
-            if (high - low >= _LEAST_SIDE).all():
-                yield (frame, one.index, *low.tolist(), *high.tolist(), share, one.depth)
+        rows = [row for frame in range(self.spec.frames) for row in self.truth_at(frame)]
+        return ClipTruth.of(rows, self.spec.names, self.spec.frames, self.spec.fps)
 
 
 def shares_seen(
-    fish: list[PlacedFish], obstacles: list[tuple[Obstacle, list[Polygon]]], size_wh: tuple[int, int]
+    fish: list[PlacedFish], obstacles: list[tuple[Obstacle, Polygons]], size_wh: tuple[int, int]
 ) -> list[float]:
     """The share of each animal that shows, 0 to 1.
 
@@ -141,7 +130,7 @@ def shares_seen(
     for number, one in enumerate(fish, start=1):
         while waiting and waiting[0][0].depth >= one.depth:
             _fill(labels, waiting.pop(0)[1], _OBSTACLE)
-        _fill(labels, [one.points], number)
+        _fill(labels, one.points[None], number)
         whole.append(_pixels(one.points))
     for _, edges in waiting:
         _fill(labels, edges, _OBSTACLE)
@@ -149,9 +138,9 @@ def shares_seen(
     return [min(1.0, float(showing[number]) / pixels) for number, pixels in enumerate(whole, start=1)]
 
 
-def _fill(labels: NDArray[np.uint8], polygons: list[Polygon], value: int) -> None:
-    for polygon in polygons:
-        cv2.fillPoly(labels, [_fixed(polygon)], value, cv2.LINE_8, _SHIFT)
+def _fill(labels: NDArray[np.uint8], polygons: Polygons, value: int) -> None:
+    for corners in fixed_point(polygons):
+        cv2.fillPoly(labels, [corners], value, cv2.LINE_8, SHIFT)
 
 
 def _pixels(polygon: Polygon) -> int:
@@ -159,12 +148,8 @@ def _pixels(polygon: Polygon) -> int:
     low = np.floor(polygon.min(0)).astype(int) - 1
     size = np.ceil(polygon.max(0)).astype(int) + 2 - low
     scratch = np.zeros((size[1], size[0]), np.uint8)
-    _fill(scratch, [(polygon - low).astype(np.float32)], 1)
+    _fill(scratch, (polygon - low)[None].astype(np.float32), 1)
     return max(1, cv2.countNonZero(scratch))
-
-
-def _fixed(polygon: Polygon) -> NDArray[np.int32]:
-    return np.round((polygon - 0.5) * (1 << _SHIFT)).astype(np.int32)
 
 
 _STREAMS: Final = ("animals", "swimming", "foreground", "water", "grain")

@@ -1,0 +1,228 @@
+"""Paints what does not move in a made-up clip: the bed behind the fish, and the rocks and seagrass before them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from data.synth.footage_spec import ClipSpec
+from data.synth.foreground import SHIFT, Polygon, Rock, Tuft, bed_row, fixed_point, lump
+from data.synth.swimming import CAMERA_HEIGHT_M, HORIZON
+from data.synth.water import Field, WaterLook, clouds
+
+Image = NDArray[np.uint8]
+Light = NDArray[np.float64]
+Colour = tuple[float, float, float]
+"""BGR, 0 to 255."""
+
+# BGR in white light
+_SAND: Final = (138, 160, 172)
+_RUBBLE: Final = (88, 104, 110)
+_SOIL: Final = (40, 56, 54)
+_GRASS: Final = ((52, 100, 96), (44, 84, 82), (70, 112, 126), (36, 70, 60), (92, 124, 138), (40, 66, 78))
+_CORAL: Final = ((88, 108, 128), (66, 92, 108), (98, 122, 142), (80, 88, 100), (66, 104, 106), (58, 66, 74))
+_STONE: Final = (88, 98, 102)
+_WEED: Final = (50, 80, 78)
+_CRUST: Final = (110, 112, 138)
+_FAR_M: Final = 14.0
+_GRAIN_PER_M: Final = 90
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all painters need: the clip's specification, its water, and open water with a margin, as `veil` gives it."""
+
+    spec: ClipSpec
+    look: WaterLook
+    water: Field
+    margin: int
+
+    def behind(self, row: float) -> Light:
+        """(3,): the open water in that row of the frame."""
+        line = int(np.clip(row + self.margin, 0, len(self.water) - 1))
+        return np.asarray(self.water[line, self.water.shape[1] // 2], np.float64)
+
+    def seen(self, colour: Light, depth: float, row: float) -> Colour:
+        """How a thing of that colour looks through so much water, before the water of that row."""
+        left = self.look.transmission(depth)
+        blue, green, red = (colour * self.look.daylight * left + self.behind(row) * (1 - left)).clip(0, 255).tolist()
+        return blue, green, red
+
+
+def paint_backdrop(setting: Setting, rng: np.random.Generator) -> Image:
+    """(H + 2 margin, W + 2 margin, 3) BGR: open water and the bed, with what grows on it."""
+    picture = _bed(setting, rng)
+    if setting.spec.bed == "meadow":
+        _plant_meadow(picture, setting, rng)
+    elif setting.spec.bed == "rubble":
+        _strew_rubble(picture, setting, 700, rng)
+    else:
+        _strew_rubble(picture, setting, 50, rng)
+    return picture
+
+
+def _bed(setting: Setting, rng: np.random.Generator) -> Image:
+    """Open water, and the bare bed under it, in perspective."""
+    spec, water, margin = setting.spec, setting.water, setting.margin
+    height, width = water.shape[:2]
+    rows = (np.arange(height) - margin + 0.5 - HORIZON * spec.size_wh[1])[:, None]
+    depth = np.minimum(spec.focal * CAMERA_HEIGHT_M / np.maximum(rows, 1e-3), 60)
+    across = (np.arange(width) - margin + 0.5 - spec.size_wh[0] / 2)[None] / spec.focal * depth
+    along = np.broadcast_to(depth, across.shape)
+    # how much bed a row takes in: what is finer than that runs together
+    taken = depth**2 / (spec.focal * CAMERA_HEIGHT_M)
+    grain = _laid(clouds(rng, across=8, octaves=6), across * _GRAIN_PER_M, along * _GRAIN_PER_M)
+    patches = _laid(clouds(rng, across=4, octaves=3), across * 20, along * 20)
+    bright = 1 + 0.17 * grain / (1 + (taken * 30) ** 2) + 0.13 * patches / (1 + (taken * 4) ** 2)
+    base = {"sand": _SAND, "rubble": _RUBBLE, "meadow": _SOIL}[spec.bed]
+    left = np.exp(-np.array(setting.look.attenuation) * depth[..., None])
+    mixed = bright[..., None] * np.array(base) * setting.look.daylight * left + water * (1 - left)
+    # the bed rises and falls: its far edge is no straight line
+    swell = np.interp(np.arange(width), np.linspace(0, width, 9), rng.normal(0, 0.012 * spec.size_wh[1], 9))
+    ground = np.clip((rows - 2 - swell) / 4, 0, 1)[..., None]
+    return np.asarray(np.clip(mixed * ground + water * (1 - ground), 0, 255), np.uint8)
+
+
+def _laid(tile: Field, x: Light, y: Light) -> Field:
+    side = tile.shape[0]
+    map_x, map_y = (x % side).astype(np.float32), (y % side).astype(np.float32)
+    return np.asarray(cv2.remap(tile, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.float32)
+
+
+def _places(
+    spec: ClipSpec, count: int, nearest: float, rng: np.random.Generator
+) -> Iterator[tuple[tuple[float, float], float]]:
+    """Feet on the bed (column, row) with their depths, the farthest first, about evenly thick in the picture."""
+    near, far = bed_row(spec, nearest), bed_row(spec, _FAR_M)
+    for row in far + (near - far) * np.sort(rng.random(count)) ** 1.2:
+        depth = spec.focal * CAMERA_HEIGHT_M / (row - HORIZON * spec.size_wh[1])
+        yield (rng.uniform(-0.08, 1.08) * spec.size_wh[0], float(row)), float(depth)
+
+
+def _plant_meadow(picture: Image, setting: Setting, rng: np.random.Generator) -> None:
+    """Thousands of blades, far ones first; they lean with the current, and grow in patches."""
+    lean, tallest = rng.normal(0, 0.3), rng.uniform(0.2, 0.32)
+    patches = clouds(rng, across=3, octaves=2)
+    for (x, row), depth in _places(setting.spec, 5600, 0.72, rng):
+        scale = setting.spec.focal / depth
+        patch = patches[int(depth * 31) % 256, int(x / scale * 31) % 256]
+        height = scale * tallest * np.clip(rng.normal(0.85 + 0.3 * patch, 0.22), 0.08, 1.9)
+        tip = x + height * rng.normal(lean, 0.3)
+        blade = _blade((x, row), (tip, row - height), max(0.7, scale * rng.uniform(0.004, 0.009)))
+        colour = np.array(_GRASS[rng.integers(len(_GRASS))]) * rng.uniform(0.5, 1.2) * (1 + 0.12 * patch)
+        seen = setting.seen(colour, depth, row - height)
+        cv2.fillPoly(picture, [fixed_point(blade + setting.margin)], seen, cv2.LINE_AA, SHIFT)
+
+
+def _blade(foot: tuple[float, float], tip: tuple[float, float], width: float) -> Polygon:
+    share = np.linspace(0, 1, 5)
+    x = foot[0] + (tip[0] - foot[0]) * share**1.7
+    y = foot[1] + (tip[1] - foot[1]) * share
+    half = width / 2 * (1 - share**2)
+    return np.concatenate([np.stack([x - half, y], 1), np.stack([x + half, y], 1)[::-1]]).astype(np.float32)
+
+
+def _strew_rubble(picture: Image, setting: Setting, count: int, rng: np.random.Generator) -> None:
+    """Stones, coral heads and, on rubble, branching coral; the far ones first."""
+    branching = 0.45 if setting.spec.bed == "rubble" else 0
+    for foot, depth in _places(setting.spec, count, 0.8, rng):
+        scale = setting.spec.focal / depth
+        colour = np.array(_CORAL[rng.integers(len(_CORAL))]) * rng.uniform(0.5, 1.1)
+        if rng.random() < branching:
+            _branches(picture, setting, foot, (scale * rng.uniform(0.05, 0.16), depth), colour, rng)
+        else:
+            size = scale * 0.035 * rng.pareto(2.2) + scale * 0.03
+            _stone(picture, setting, foot, (min(size, 0.3 * scale), depth), colour, rng)
+
+
+def _branches(
+    picture: Image,
+    setting: Setting,
+    foot: tuple[float, float],
+    size_depth: tuple[float, float],
+    colour: Light,
+    rng: np.random.Generator,
+) -> None:
+    size, depth = size_depth
+    for _ in range(int(rng.integers(10, 26))):
+        angle = rng.normal(0, 0.75)
+        start = np.array([foot[0] + rng.normal(0, 0.4) * size, foot[1] - rng.uniform(0, 0.35) * size])
+        tip = start + size * rng.uniform(0.25, 0.8) * np.array([np.sin(angle), -np.cos(angle)])
+        shade = rng.uniform(0.5, 1.15)
+        ends = fixed_point(np.stack([start, (start + 2 * tip) / 3, tip]).astype(np.float32) + setting.margin)
+        thick = max(1, round(size * 0.07))
+        for here, there, lit in ((ends[0], ends[1], 0.85), (ends[1], ends[2], 1.25)):
+            seen = setting.seen(colour * shade * lit, depth, float(tip[1]))
+            cv2.line(picture, here.tolist(), there.tolist(), seen, thick, cv2.LINE_AA, SHIFT)
+
+
+def _stone(
+    picture: Image,
+    setting: Setting,
+    foot: tuple[float, float],
+    size_depth: tuple[float, float],
+    colour: Light,
+    rng: np.random.Generator,
+) -> None:
+    """A lump, darker below, mottled where it is large enough to show it."""
+    size, depth = size_depth
+    outline = lump(rng, size, size * rng.uniform(0.4, 0.8)) + np.array(foot, np.float32)
+    dark = setting.seen(colour * 0.5, depth, foot[1])
+    cv2.fillPoly(picture, [fixed_point(outline + setting.margin)], dark, cv2.LINE_AA, SHIFT)
+    low, high = outline.min(0), outline.max(0)
+    for at in low + rng.random((int(np.clip(size * 6, 4, 260)), 2)) * (high - low):
+        if cv2.pointPolygonTest(outline[:, None], (float(at[0]), float(at[1])), measureDist=False) < 0:
+            continue
+        lit = 0.55 + 0.6 * (high[1] - at[1]) / max(float(high[1] - low[1]), 1e-6) + rng.normal(0, 0.16)
+        seen = setting.seen(colour * max(lit, 0.25), depth, foot[1])
+        spot = fixed_point(at.astype(np.float32) + setting.margin).tolist()
+        cv2.circle(picture, spot, int(size * rng.uniform(0.03, 0.1) * (1 << SHIFT)), seen, -1, cv2.LINE_AA, SHIFT)
+
+
+def blade_colours(tuft: Tuft, setting: Setting, rng: np.random.Generator) -> list[tuple[Colour, Colour]]:
+    """The colours of a tuft's blades as they are seen through the water: of the lower and of the upper part."""
+    colours = []
+    for (_, row), height in zip(tuft.base, tuft.height, strict=True):
+        own = np.array(_GRASS[rng.integers(len(_GRASS))]) * rng.uniform(0.55, 1.0)
+        lower = setting.seen(0.8 * own, tuft.depth, float(row - 0.3 * height))
+        colours.append((lower, setting.seen(1.2 * own, tuft.depth, float(row - 0.9 * height))))
+    return colours
+
+
+def paint_rock(rock: Rock, setting: Setting) -> tuple[Field, tuple[int, int]]:
+    """A rock as it is seen through the water.
+
+    Returns:
+        (h, w, 4) float32 BGRA, colours multiplied by alpha, all 0 to 255; and the column and row of its first pixel.
+    """
+    rng = np.random.default_rng(rock.markings)
+    low = np.floor(rock.outline.min(0)).astype(int) - 2
+    width, height = np.ceil(rock.outline.max(0)).astype(int) + 3 - low
+    alpha = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(alpha, [fixed_point(rock.outline - low.astype(np.float32))], 255, cv2.LINE_AA, SHIFT)
+    own = _rock_colour((alpha > 127).astype(np.uint8), rng) * setting.look.daylight
+    left = setting.look.transmission(rock.depth)
+    colour = np.clip(own * left + setting.behind(low[1] + height / 2) * (1 - left), 0, 255)
+    cover = alpha.astype(np.float32)[..., None] / 255
+    return np.concatenate([colour * cover, cover * 255], axis=2).astype(np.float32), (int(low[0]), int(low[1]))
+
+
+def _rock_colour(solid: Image, rng: np.random.Generator) -> Light:
+    """(H, W, 3): stone with weed on top and crusts, lit from above, its relief from noise."""
+    height, width = solid.shape
+    y, x = np.mgrid[:height, :width] * (150 / max(width, 1))
+    relief = _laid(clouds(rng, across=9, octaves=6), x, y)
+    slope = np.clip(cv2.Sobel(relief, cv2.CV_32F, 0, 1, ksize=3), -4, 4)
+    growth = _laid(clouds(rng, across=12, octaves=4), x, y)[..., None]
+    inward = np.minimum(cv2.distanceTransform(solid, cv2.DIST_L2, 3) / max(4.0, 0.2 * min(width, height)), 1)
+    lit = (1.1 - 0.8 * np.linspace(0, 1, height)[:, None]) * (0.72 + 0.28 * inward) * (1 + 0.1 * relief + 0.14 * slope)
+    weed = np.clip(0.3 + 0.9 * growth, 0, 1)
+    crust = np.clip(-growth - 1.1, 0, 0.6)
+    own = np.array(_STONE) * (1 - weed) + np.array(_WEED) * weed
+    own = own * (1 - crust) + np.array(_CRUST) * crust
+    return np.asarray(own * np.clip(lit, 0.1, 1.6)[..., None], np.float64)
