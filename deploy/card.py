@@ -1,4 +1,7 @@
-"""The model card of a digit artifact: what it is, what it was made from, how good it is and what it cannot do."""
+"""The model card of an artifact: what it is, what it was made from, how good it is and what it cannot do.
+
+The frame is the same for every task; a task gives the words that are its own.
+"""
 
 from __future__ import annotations
 
@@ -13,66 +16,72 @@ _ORIGINS: Final[Mapping[str, str]] = MappingProxyType(
         "Applications for Training Education and Research (CMATER), Jadavpur University, Kolkata. Free for all "
         "non-commercial uses.",
         "numtadb": "NumtaDB, assembled Bengali handwritten digits, Bengali.AI (Alam et al. 2018). CC BY-SA 4.0.",
+        "deepfish": "DeepFish, Saleh et al. 2020: remote underwater video of north-east Australia. Boxes CC BY 4.0.",
+        "luderick": "Luderick in seagrass, human polygons, doi 10.1594/PANGAEA.926930. CC BY 4.0.",
+        "aquarium": "Aquarium, photographs of public aquaria with boxes, Roboflow. CC BY 4.0.",
     }
 )
-_LIMITS: Final = """\
-- It reads one digit a picture. Letters, signs, Latin digits and two digits in one cell are unknown to it; it may call
-  them a digit with confidence.
-- "Not a digit" was learnt from digits that were crossed out, smeared or left empty by a program, not from real mistakes
-  on forms. Scribbles that look like a digit are read as one.
-- Its writers are those of the datasets above, mostly adults of Bangladesh and West Bengal. Children, other regions and
-  shaky hands were not measured.
-- The confidence was calibrated on held-out examples of the same datasets. On pictures unlike them it is too high; check
-  a sample by hand before trusting a new kind of form.
-- It must not decide alone where a wrong digit harms somebody: doses, money, identity."""
+
+
+@dataclass(frozen=True)
+class CardWords:
+    """What a task says on its cards: Markdown without headings, but for `summary`, a sentence, and `licence`, one too.
+
+    `table` are lines of the first table (what, value); `calibration` and `limits` stand below the metrics; `data` says
+    what `shankha evaluate --data` takes.
+    """
+
+    summary: str
+    table: Sequence[tuple[str, str]]
+    use: str
+    licence: str
+    validation: str
+    calibration: str
+    limits: str
+    data: str
 
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card tells. `rows` are the lines of the metrics table: what, value, and on which examples."""
+    """What a card tells. `rows` are the lines of the metrics table: what, value, and on which examples.
+
+    `weights` names the precision of each model file and its size.
+    """
 
     name: str
     network: str
-    precision: str
+    weights: str
     parameters: int
-    model_bytes: int
     datasets: Sequence[str]
     recipe: str
     recipe_text: str
-    temperature: float
-    accept_threshold: float
-    ece_before: float
-    ece_after: float
     rows: Sequence[tuple[str, str, str]]
     date: str
 
 
-def digit_card(facts: CardFacts) -> str:
+def model_card(facts: CardFacts, words: CardWords) -> str:
     """The card as Markdown."""
     return f"""\
 # {facts.name}
 
-Reads one handwritten Bengali digit (০-৯) in a picture of a form's cell, or says that it is none.
+{words.summary}
 
 | | |
 |---|---|
 | network | `{facts.network}`, {facts.parameters:,} parameters |
-| weights | {facts.precision}, {facts.model_bytes / 1000:,.0f} kB |
-| engine | ONNX Runtime on a CPU |
-| input | a picture of any size, colour or grey, dark on light or light on dark |
-| answer | ten digits and `not_a_digit`, each with a calibrated probability |
+| weights | {facts.weights} |
+{_rows(words.table)}
 | made on | {facts.date} |
 
 ## Intended use
 
-Reading the digit cells of paper forms, as a first pass: what the model is unsure of goes to a person. Research and
-teaching on Bengali handwriting.
+{words.use}
 
 ## Data and licence
 
 {_data(facts.datasets)}
 
-The model is for non-commercial use where one of its datasets is. None of the data is part of this folder.
+{words.licence} None of the data is part of this folder.
 
 ## Training
 
@@ -84,8 +93,7 @@ Recipe `{facts.recipe}`, every value written out:
 
 ## Metrics
 
-Validation examples were held out of training; they chose the epoch, the temperature and the threshold, so these numbers
-lean towards the model. A test on other data follows below where one was made.
+{words.validation}
 
 | what | value | on |
 |---|---|---|
@@ -93,13 +101,11 @@ lean towards the model. A test on other data follows below where one was made.
 
 ## Calibration
 
-Logits are divided by a temperature of {facts.temperature:.3f}. Expected calibration error (15 bins) on validation
-digits: {facts.ece_before:.4f} before, {facts.ece_after:.4f} after. A digit is accepted without review from a confidence
-of {facts.accept_threshold:.4f}.
+{words.calibration}
 
 ## Limits
 
-{_LIMITS}
+{words.limits}
 
 ## Evaluate it
 
@@ -107,7 +113,7 @@ of {facts.accept_threshold:.4f}.
 shankha evaluate path/to/{facts.name} --data FOLDER --json scores.json
 ```
 
-`FOLDER` holds ordinary pictures in a folder a class (`0` to `9` or `০` to `৯`, and `not_a_digit`), or a known dataset.
+{words.data}
 """
 
 
@@ -119,5 +125,5 @@ def _data(datasets: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _rows(rows: Sequence[tuple[str, str, str]]) -> str:
-    return "\n".join(f"| {what} | {value} | {where} |" for what, value, where in rows)
+def _rows(rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

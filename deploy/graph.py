@@ -13,34 +13,46 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from deploy.runtime.artifact import load_session
-from deploy.runtime.spec import INPUT_NAME, OUTPUT_NAME
+from deploy.runtime.engines import load
+from deploy.runtime.spec import Graph
 
 OPSET: Final = 17
 """Old enough for every ONNX Runtime that this project allows, new enough for per-channel int8."""
 _BATCH: Final = 256
 
 
-def write_graph(network: nn.Module, size: int, to: Path) -> None:
-    """Write the network as ONNX: `ink` (N, 1, size, size) -> `logits` (N, classes), batch norm folded, any N.
+def write_graph(network: nn.Module, graph: Graph, to: Path) -> None:
+    """Write the network, in evaluation mode, as ONNX with those ends; batch norm folded, any N.
 
     The exporter that traces is used, not the newer one: it keeps the global average pool one operator, which has an
     int8 kernel, where the newer one takes it apart into means that have none.
     """
-    example = torch.zeros(2, 1, size, size)
+    names = [name for name, _ in graph.outputs]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
         torch.onnx.export(
             copy.deepcopy(network).cpu().eval(),
-            (example,),
+            (torch.zeros(2, *graph.input_shape),),
             str(to),
-            input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME],
-            dynamic_axes={INPUT_NAME: {0: "N"}, OUTPUT_NAME: {0: "N"}},
+            input_names=[graph.input_name],
+            output_names=names,
+            dynamic_axes={name: {0: "N"} for name in (graph.input_name, *names)},
             opset_version=OPSET,
             dynamo=False,
         )
+    _declare_outputs(to, graph)
     clean(to)
+
+
+def _declare_outputs(path: Path, graph: Graph) -> None:
+    """Write the outputs' known sides into the file: with an open batch the exporter loses track of some."""
+    model = onnx.load(path)
+    for output, (_, shape) in zip(model.graph.output, graph.outputs, strict=True):
+        for side, length in zip(list(output.type.tensor_type.shape.dim)[1:], shape, strict=True):
+            if length is not None:
+                side.dim_value = length
+    onnx.save_model(model, str(path))
 
 
 def clean(path: Path) -> None:
@@ -59,8 +71,6 @@ def clean(path: Path) -> None:
 
 
 def run_graph(path: Path, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, classes) logits of inputs (N, 1, size, size)."""
-    session = load_session(path.read_bytes(), path)
-    starts = range(0, len(inputs), _BATCH)
-    parts = [session.run([OUTPUT_NAME], {INPUT_NAME: inputs[start : start + _BATCH]})[0] for start in starts]
-    return np.concatenate([np.asarray(part, np.float32) for part in parts])
+    """What a graph of one output gives for inputs (N, ...), in ONNX Runtime; N must not be 0."""
+    session = load("onnxruntime", path.read_bytes(), path)
+    return np.concatenate([session.run(inputs[start : start + _BATCH])[0] for start in range(0, len(inputs), _BATCH)])

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data.errors import FileAccessError, InputError
+from deploy.parity import DetectionParity, Parity
 from deploy.runtime.artifact import Artifact
-from deploy.runtime.spec import CARD_FILE, SPEC_FILE, ArtifactSpec
+from deploy.runtime.spec import CARD_FILE, SPEC_FILE, SPECS, ArtifactSpec
+from training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Export:
+    """A written artifact, how it departs from its float model (None where that is all there is), and what to tell."""
+
+    artifact: Artifact[ArtifactSpec]
+    parity: Parity | DetectionParity | None
+    notes: tuple[str, ...]
+
+
+def training_facts(recipe: Recipe, folders: Sequence[str]) -> dict[str, Any]:
+    """What people ask of a model's making, for its spec; the card has the whole recipe."""
+    return {
+        "recipe": recipe.name,
+        "data": list(folders),
+        "seed": recipe.seed,
+        "epochs": recipe.epochs,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
 
 
 def check_replaceable(folder: Path) -> None:
@@ -42,12 +66,12 @@ def _listed(spec: Path) -> set[str]:
     return {SPEC_FILE, *tree["files"]}
 
 
-def write_artifact(folder: Path, spec: Mapping[str, Any], files: Mapping[str, bytes]) -> Artifact:
+def write_artifact(folder: Path, spec: Mapping[str, Any], files: Mapping[str, bytes]) -> Artifact[ArtifactSpec]:
     """Write the files and a spec with their hashes into a folder beside the target, check it, and rename it.
 
     Args:
         folder: The target; an artifact there is replaced.
-        spec: The fields of `ArtifactSpec` without `files`.
+        spec: The fields of the task's spec (see `SPECS`) without `files`.
         files: Content of every file but the spec, by name.
 
     Raises:
@@ -56,7 +80,7 @@ def write_artifact(folder: Path, spec: Mapping[str, Any], files: Mapping[str, by
     """
     check_replaceable(folder)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    complete = ArtifactSpec.model_validate({**spec, "files": digests})
+    complete = SPECS[spec["task"]].model_validate({**spec, "files": digests})
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as place:
@@ -87,7 +111,7 @@ def _swap(fresh: Path, folder: Path, old: Path) -> None:
         raise
 
 
-def replace_card(folder: Path, text: str) -> Artifact:
+def replace_card(folder: Path, text: str) -> Artifact[ArtifactSpec]:
     """Give an artifact another model card, and its spec the card's hash; model and numbers stay."""
     artifact = Artifact.open(folder)
     files = {name: (folder / name).read_bytes() for name in artifact.spec.files}

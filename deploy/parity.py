@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from data.boxes import ious
+from data.detections import Detections
 from data.files import write_text
 from data.labels import NOT_A_DIGIT
 from data.metrics import softmax
 from deploy.graph import run_graph
+
+SAME_BOX: Final = 0.5
+"""Intersection over union from which two boxes are taken for the same object."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,66 @@ class Parity:
     divergence: float
     float_bytes: int
     int8_bytes: int
+
+    def table(self) -> Table:
+        """The report for a terminal."""
+        table = _table(f"Parity on {self.inputs} validation inputs", self.float_bytes, self.int8_bytes)
+        table.add_row("accuracy", f"{self.float_accuracy:.2%}", f"{self.int8_accuracy:.2%}")
+        table.add_row("same answer", "", f"{self.agreement:.2%}")
+        logits = f"{self.mean_logit_difference:.3f}, {self.max_logit_difference:.2f}"
+        table.add_row("logits, mean and max difference", "", logits)
+        probabilities = f"{self.mean_probability_difference:.4f}, {self.max_probability_difference:.3f}"
+        table.add_row("probabilities, mean and max difference", "", probabilities)
+        table.add_row("divergence", "", f"{self.divergence:.5f} nats")
+        return table
+
+
+@dataclass(frozen=True)
+class DetectionParity:
+    """A float detector against its int8 detector on the same pictures, both through the runtime.
+
+    Attributes:
+        pictures: How many.
+        float_map50: COCO's mean average precision of the float detector at an IoU of 0.5.
+        int8_map50: The same of the int8 detector.
+        float_map50_95: COCO's mean average precision over IoUs of 0.5 to 0.95.
+        int8_map50_95: The same of the int8 detector.
+        agreement: Boxes counted by both, twice, over all boxes counted by either (Dice); 1 where neither counts any.
+        mean_iou: Mean intersection over union of the boxes that both count; NaN where there are none.
+        mean_score_difference: Mean absolute difference of their scores.
+        float_bytes: Size of the float files.
+        int8_bytes: Size of the int8 files.
+    """
+
+    pictures: int
+    float_map50: float
+    int8_map50: float
+    float_map50_95: float
+    int8_map50_95: float
+    agreement: float
+    mean_iou: float
+    mean_score_difference: float
+    float_bytes: int
+    int8_bytes: int
+
+    def table(self) -> Table:
+        """The report for a terminal."""
+        table = _table(f"Parity on {self.pictures} validation pictures", self.float_bytes, self.int8_bytes)
+        table.add_row("mAP50", f"{self.float_map50:.2%}", f"{self.int8_map50:.2%}")
+        table.add_row("mAP50-95", f"{self.float_map50_95:.2%}", f"{self.int8_map50_95:.2%}")
+        table.add_row("counted boxes that both have", "", f"{self.agreement:.2%}")
+        table.add_row("their mean IoU", "", f"{self.mean_iou:.3f}")
+        table.add_row("their scores, mean difference", "", f"{self.mean_score_difference:.4f}")
+        return table
+
+
+@dataclass(frozen=True)
+class BoxAgreement:
+    """How far two detectors count the same boxes; see `DetectionParity`."""
+
+    agreement: float
+    mean_iou: float
+    mean_score_difference: float
 
 
 def divergence(reference: NDArray[np.float32], other: NDArray[np.float32]) -> float:
@@ -80,24 +148,44 @@ def digit_accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> fl
     return float(np.mean(logits[digit, :NOT_A_DIGIT].argmax(axis=1) == labels[digit]))
 
 
-def write_parity(parity: Parity, path: Path) -> None:
-    """Write the report as JSON."""
-    write_text(path, json.dumps(asdict(parity), indent=1) + "\n")
+def box_agreement(one: Sequence[Detections], other: Sequence[Detections], threshold: float) -> BoxAgreement:
+    """Compare what two detectors count, from `threshold` up, in the same pictures."""
+    overlaps: list[float] = []
+    differences: list[float] = []
+    total = 0
+    for left, right in zip(_counted(one, threshold), _counted(other, threshold), strict=True):
+        total += len(left) + len(right)
+        for i, j, overlap in _pairs(left, right):
+            overlaps.append(overlap)
+            differences.append(abs(float(left.scores[i]) - float(right.scores[j])))
+    if not overlaps:
+        return BoxAgreement(0.0 if total else 1.0, math.nan, math.nan)
+    return BoxAgreement(2 * len(overlaps) / total, float(np.mean(overlaps)), float(np.mean(differences)))
 
 
-def parity_table(parity: Parity) -> Table:
-    """The report for a terminal."""
-    table = Table("", "float32", "int8", title=f"Parity on {parity.inputs} validation inputs", title_justify="left")
-    table.add_row("accuracy", f"{parity.float_accuracy:.2%}", f"{parity.int8_accuracy:.2%}")
-    table.add_row("size", f"{parity.float_bytes / 1000:.0f} kB", f"{parity.int8_bytes / 1000:.0f} kB")
-    table.add_row("same answer", "", f"{parity.agreement:.2%}")
-    table.add_row(
-        "logits, mean and max difference", "", f"{parity.mean_logit_difference:.3f}, {parity.max_logit_difference:.2f}"
-    )
-    table.add_row(
-        "probabilities, mean and max difference",
-        "",
-        f"{parity.mean_probability_difference:.4f}, {parity.max_probability_difference:.3f}",
-    )
-    table.add_row("divergence", "", f"{parity.divergence:.5f} nats")
+def _counted(found: Sequence[Detections], threshold: float) -> list[Detections]:
+    return [seen.select(seen.scores >= threshold) for seen in found]
+
+
+def _pairs(left: Detections, right: Detections) -> list[tuple[int, int, float]]:
+    """Boxes of one label that are the same object, each in one pair at most, those that overlap most first."""
+    overlaps = np.where(left.labels[:, None] == right.labels[None], ious(left.xyxy, right.xyxy), 0)
+    pairs = []
+    for flat in np.argsort(-overlaps, axis=None, kind="stable")[: np.count_nonzero(overlaps >= SAME_BOX)]:
+        i, j = divmod(int(flat), len(right))
+        if overlaps[i, j] >= SAME_BOX:
+            pairs.append((i, j, float(overlaps[i, j])))
+            overlaps[i], overlaps[:, j] = 0, 0
+    return pairs
+
+
+def write_parity(parity: Parity | DetectionParity, path: Path) -> None:
+    """Write the report as JSON; what is not defined as null."""
+    told = {name: None if math.isnan(value) else value for name, value in asdict(parity).items()}
+    write_text(path, json.dumps(told, indent=1, allow_nan=False) + "\n")
+
+
+def _table(title: str, float_bytes: int, int8_bytes: int) -> Table:
+    table = Table("", "float32", "int8", title=title, title_justify="left")
+    table.add_row("size", f"{float_bytes / 1000:.0f} kB", f"{int8_bytes / 1000:.0f} kB")
     return table

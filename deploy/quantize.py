@@ -32,7 +32,6 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from data.errors import InputError
 from deploy.graph import clean, run_graph
 from deploy.parity import divergence
-from deploy.runtime.spec import INPUT_NAME, OUTPUT_NAME
 
 Method = Literal["minmax", "percentile", "entropy"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
@@ -77,7 +76,7 @@ def quantize(
         raise InputError(model, "cannot be quantized without calibration inputs", cure="give the run's training data")
     reference = run_graph(model, calibration)
     candidates: dict[Method, Path] = {}
-    with tempfile.TemporaryDirectory(prefix="shankha-int8-") as folder, _quiet():
+    with tempfile.TemporaryDirectory(prefix="shankha-int8-") as folder, quiet():
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(model), str(prepared))
         for method in methods:
@@ -91,7 +90,7 @@ def quantize(
 
 def _quantize(prepared: Path, to: Path, calibration: NDArray[np.float32], method: Method) -> None:
     way, options = _CALIBRATION[method]
-    inputs = _Inputs(calibration)
+    inputs = _Inputs(onnx.load(prepared).graph.input[0].name, calibration)
     quantize_static(
         str(prepared),
         str(to),
@@ -112,17 +111,17 @@ def _quantize(prepared: Path, to: Path, calibration: NDArray[np.float32], method
 def _free_logits(path: Path) -> None:
     """Take away the pair of nodes that quantizes the graph's output and turns it back."""
     model = onnx.load(path)
-    nodes = model.graph.node
+    nodes, name = model.graph.node, model.graph.output[0].name
     made_by = {output: node for node in nodes for output in node.output}
-    back = made_by[OUTPUT_NAME]
+    back = made_by[name]
     forth = made_by.get(back.input[0])
     if back.op_type != "DequantizeLinear" or forth is None or forth.op_type != "QuantizeLinear":
         return
     last = made_by[forth.input[0]]
     nodes.remove(back)
     nodes.remove(forth)
-    last.output[list(last.output).index(forth.input[0])] = OUTPUT_NAME
-    needed = {name for node in nodes for name in node.input}
+    last.output[list(last.output).index(forth.input[0])] = name
+    needed = {used for node in nodes for used in node.input}
     unused = [constant for constant in model.graph.initializer if constant.name not in needed]
     for constant in unused:
         model.graph.initializer.remove(constant)
@@ -132,7 +131,8 @@ def _free_logits(path: Path) -> None:
 class _Inputs(CalibrationDataReader):
     """Hands calibration inputs to ONNX Runtime, a chunk at a time; its length must be a whole number of chunks."""
 
-    def __init__(self, inputs: NDArray[np.float32]) -> None:
+    def __init__(self, name: str, inputs: NDArray[np.float32]) -> None:
+        self.name = name
         self.inputs = inputs[: len(inputs) // CHUNK * CHUNK] if len(inputs) > CHUNK else inputs
         self.set_range(0, len(self.inputs))
 
@@ -144,11 +144,11 @@ class _Inputs(CalibrationDataReader):
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         batch = next(self.pending, None)
-        return None if batch is None else {INPUT_NAME: batch}
+        return None if batch is None else {self.name: batch}
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the quantizer's running commentary, printed and logged, from the user's terminal."""
     logging.disable(logging.WARNING)
     try:

@@ -9,12 +9,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import InputError
 from data.labels import DIGIT_CLASSES, NOT_A_DIGIT
 from data.metrics import softmax
 from data.preprocess import Image, Polarity, ink_batch, network_input
 from deploy.runtime.artifact import Artifact
-from deploy.runtime.spec import INPUT_NAME, MODEL_FILE, OUTPUT_NAME
+from deploy.runtime.spec import ArtifactSpec, DigitSpec
 
 BATCH: Final = 256
 """Pictures that go through the network at once."""
@@ -73,13 +72,12 @@ class DigitReader:
         threads: Threads of the network; preprocessing runs in the calling thread.
 
     Raises:
-        InputError: The model cannot be loaded, or does not map ink to logits as its spec says.
+        InputError: It is for another task, the model cannot be loaded, or does not map ink to logits as its spec says.
     """
 
-    def __init__(self, artifact: Artifact, threads: int = 1) -> None:
-        self.artifact = artifact
+    def __init__(self, artifact: Artifact[ArtifactSpec], threads: int = 1) -> None:
+        self.artifact = artifact.of(DigitSpec)
         self._session = artifact.session(threads)
-        self._check_graph()
 
     def read(self, images: Sequence[Image], polarity: Polarity = "auto") -> DigitReadings:
         """Read pictures of one digit each.
@@ -99,21 +97,5 @@ class DigitReader:
     def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, 11) logits of network inputs (N, 1, size, size)."""
         parts = [np.zeros((0, len(DIGIT_CLASSES)), np.float32)]
-        for start in range(0, len(inputs), BATCH):
-            batch = {INPUT_NAME: inputs[start : start + BATCH]}
-            parts.append(np.asarray(self._session.run([OUTPUT_NAME], batch)[0], np.float32))
+        parts += [self._session.run(inputs[start : start + BATCH])[0] for start in range(0, len(inputs), BATCH)]
         return np.concatenate(parts)
-
-    def _check_graph(self) -> None:
-        size = self.artifact.spec.preprocessing.size
-        found_in = [(port.name, port.type, *port.shape[1:]) for port in self._session.get_inputs()]
-        found_out = [(port.name, port.type, *port.shape[1:]) for port in self._session.get_outputs()]
-        right_in = [(INPUT_NAME, "tensor(float)", 1, size, size)]
-        right_out = [(OUTPUT_NAME, "tensor(float)", len(DIGIT_CLASSES))]
-        if found_in != right_in or found_out != right_out:
-            raise InputError(
-                self.artifact.folder / MODEL_FILE,
-                f"maps {found_in} to {found_out}",
-                expected=f"{right_in} to {right_out}",
-                cure="export the artifact again",
-            )

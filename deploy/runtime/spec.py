@@ -1,56 +1,124 @@
-"""What an artifact's `spec.json` says. Whoever reads an artifact needs nothing beyond this and the files it names."""
+"""What an artifact's `spec.json` says. Whoever reads an artifact needs nothing beyond this and the files it names.
+
+Every artifact has the common part, `ArtifactSpec`; `task` says which kind it is: `DigitSpec` or `DetectionSpec`.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
+from data.frames import FramePreprocessing
 from data.labels import DIGIT_CLASSES
 from data.metrics import ACCEPT_NOTHING
 from data.preprocess import DigitPreprocessing
 
 FORMAT_VERSION: Final = 1
-TASKS: Final = ("digits",)
-ENGINES: Final = ("onnxruntime",)
 SPEC_FILE: Final = "spec.json"
 MODEL_FILE: Final = "model.onnx"
 CARD_FILE: Final = "card.md"
-INPUT_NAME: Final = "ink"
-"""Name of the graph's input, (N, 1, size, size) float32 as `data.preprocess.network_input` gives it."""
-OUTPUT_NAME: Final = "logits"
-"""Name of the graph's output, (N, classes) float32."""
 
+EngineName = Literal["onnxruntime", "openvino"]
+Precision = Literal["int8", "float32"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 """A plain name in the artifact's own folder, never a path that could lead out of it."""
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+_CONFIG: Final = ConfigDict(extra="forbid", frozen=True)
 
 
-class ArtifactSpec(BaseModel):
+class Model(BaseModel):
+    """A network as one engine runs it: its file, and beside it the file of its weights where the engine wants two."""
+
+    model_config = _CONFIG
+
+    engine: EngineName
+    precision: Precision
+    file: FileName
+    weights: FileName | None = None
+
+
+class Graph(BaseModel):
+    """Names and shapes at a network's two ends; N, the batch, is left out of the shapes.
+
+    The input is (N, *input_shape) float32; each output is (N, *shape) float32, None standing for any length.
+    """
+
+    model_config = _CONFIG
+
+    input_name: str
+    input_shape: tuple[int, ...]
+    outputs: tuple[tuple[str, tuple[int | None, ...]], ...]
+
+
+class ArtifactSpec(BaseModel, ABC):
+    """What every artifact says.
+
+    `training` is for people (data, recipe, seed, date), `metrics` what was measured on the model as shipped, `files`
+    the SHA-256 of every other file of the folder.
+    """
+
+    model_config = _CONFIG
+    engines: ClassVar[tuple[str, ...]]
+    """What can run an artifact of this task."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    task: str
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
+    network: str
+    training: Mapping[str, JsonValue] = {}
+    metrics: Mapping[str, Finite] = {}
+    files: Mapping[FileName, Sha256]
+
+    @property
+    @abstractmethod
+    def choices(self) -> tuple[Model, ...]:
+        """The network for each engine, the best first."""
+
+    @property
+    @abstractmethod
+    def graph(self) -> Graph:
+        """What every one of its models takes and gives."""
+
+    @model_validator(mode="after")
+    def _models_have_hashes(self) -> ArtifactSpec:
+        for model in self.choices:
+            for name in (model.file, model.weights):
+                if name is not None and name not in self.files:
+                    raise ValueError(f"files: {name} is missing")
+        return self
+
+
+class DigitSpec(ArtifactSpec):
     """Everything about a digit model but its weights.
 
     `temperature` divides the logits before the softmax; `accept_threshold` is the calibrated confidence below which a
-    person must look. `training` is for people (data, recipe, seed, date), `metrics` what was measured on the model
-    as shipped, `files` the SHA-256 of every other file of the folder.
+    person must look. The graph takes what `data.preprocess.network_input` gives.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    engines = ("onnxruntime",)
 
-    format_version: Literal[1] = FORMAT_VERSION
     task: Literal["digits"] = "digits"
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
-    engine: Literal["onnxruntime"] = "onnxruntime"
-    network: str
-    precision: Literal["int8", "float32"]
+    engine: Literal["onnxruntime"]
+    precision: Precision
     labels: tuple[str, ...] = DIGIT_CLASSES
     preprocessing: DigitPreprocessing
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     accept_threshold: Annotated[float, Field(ge=0, le=ACCEPT_NOTHING)]
-    training: Mapping[str, JsonValue] = {}
-    metrics: Mapping[str, Finite] = {}
-    files: Mapping[FileName, Sha256]
+
+    @property
+    def choices(self) -> tuple[Model, ...]:
+        """One ONNX file."""
+        return (Model(engine=self.engine, precision=self.precision, file=MODEL_FILE),)
+
+    @property
+    def graph(self) -> Graph:
+        """Ink to logits."""
+        return digit_graph(self.preprocessing)
 
     @field_validator("labels")
     @classmethod
@@ -59,8 +127,68 @@ class ArtifactSpec(BaseModel):
             raise ValueError(f"are {', '.join(value)}, expected {', '.join(DIGIT_CLASSES)}")
         return value
 
+
+class DetectionSpec(ArtifactSpec):
+    """Everything about a detector but its weights.
+
+    `models` lists the network for each engine, the best first; a float ONNX file, which every installation can run,
+    is always among them. A box with a logit l for a label has the score sigmoid(`score_scale` * l + `score_shift`),
+    the calibrated probability that it is right (Platt 1999). Of two boxes of one label that overlap by more than
+    `nms_iou` the less sure is dropped; boxes below `least_score` are dropped, and from `threshold` a box counts as
+    seen. The graph takes what `data.frames.frames_input` gives.
+    """
+
+    engines = ("openvino", "onnxruntime")
+
+    task: Literal["detection"] = "detection"
+    labels: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+    preprocessing: FramePreprocessing
+    models: Annotated[tuple[Model, ...], Field(min_length=1)]
+    score_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    score_shift: Finite
+    nms_iou: Annotated[float, Field(ge=0, le=1)]
+    least_score: Annotated[float, Field(gt=0, lt=1)]
+    threshold: Annotated[float, Field(gt=0, le=1)]
+
+    @property
+    def choices(self) -> tuple[Model, ...]:
+        """As listed."""
+        return self.models
+
+    @property
+    def graph(self) -> Graph:
+        """Frames to boxes and logits."""
+        return detector_graph(self.preprocessing, len(self.labels))
+
     @model_validator(mode="after")
-    def _the_model_has_a_hash(self) -> ArtifactSpec:
-        if MODEL_FILE not in self.files:
-            raise ValueError(f"files: {MODEL_FILE} is missing")
+    def _every_installation_can_run_it(self) -> DetectionSpec:
+        if not any((model.engine, model.precision) == ("onnxruntime", "float32") for model in self.models):
+            raise ValueError("models: none is float32 for onnxruntime")
         return self
+
+    @model_validator(mode="after")
+    def _what_counts_is_kept(self) -> DetectionSpec:
+        if self.threshold < self.least_score:
+            raise ValueError(f"threshold: {self.threshold:g} lies below least_score {self.least_score:g}")
+        return self
+
+
+SPECS: Final[Mapping[str, type[DigitSpec] | type[DetectionSpec]]] = MappingProxyType(
+    {"digits": DigitSpec, "detection": DetectionSpec}
+)
+"""The kind of spec of each task."""
+SpecT_co = TypeVar("SpecT_co", bound=ArtifactSpec, covariant=True)
+KindT = TypeVar("KindT", bound=ArtifactSpec)
+
+
+def digit_graph(preprocessing: DigitPreprocessing) -> Graph:
+    """`ink` (N, 1, size, size) -> `logits` (N, classes)."""
+    shape = 1, preprocessing.size, preprocessing.size
+    return Graph(input_name="ink", input_shape=shape, outputs=(("logits", (len(DIGIT_CLASSES),)),))
+
+
+def detector_graph(preprocessing: FramePreprocessing, labels: int) -> Graph:
+    """`frames` (N, 3, height, width) -> `boxes` (N, A, 4) xyxy in input pixels and `logits` (N, A, labels)."""
+    width, height = preprocessing.size_wh
+    outputs = ("boxes", (None, 4)), ("logits", (None, labels))
+    return Graph(input_name="frames", input_shape=(3, height, width), outputs=outputs)

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 from data.errors import ArgumentError, FileAccessError, InputError
 from data.labels import NOT_A_DIGIT
 from data.metrics import TARGET_ERROR, coverage, softmax
-from deploy.card import CardFacts, digit_card
-from deploy.export import calibrate, export, export_run, load_run
+from deploy.card import CardFacts, CardWords, model_card
+from deploy.digits import calibrate
+from deploy.export import export, export_run, load_run
 from deploy.runtime.artifact import Artifact
 from deploy.runtime.digits import DigitReader, decode
 from models import zoo
@@ -136,10 +137,14 @@ def test_the_card_names_the_origin_of_the_data(tiny):
 
 def test_the_card_of_numtadb_names_its_licence():
     facts = CardFacts(
-        name="n", network="compact", precision="int8", parameters=1, model_bytes=1, datasets=("digits/numtadb",),
-        recipe="r", recipe_text="a: 1", temperature=1.0, accept_threshold=0.9, ece_before=0.1, ece_after=0.01,
-        rows=(("accuracy", "99 %", "1,000 digits"),), date="2026-01-01",
+        name="n", network="compact", weights="int8, 1 kB", parameters=1, datasets=("digits/numtadb",), recipe="r",
+        recipe_text="a: 1", rows=(("accuracy", "99 %", "1,000 digits"),), date="2026-01-01",
     )  # fmt: skip
-    card = digit_card(facts)
+    words = CardWords(
+        summary="Reads.", table=(("input", "a picture"),), use="Forms.", licence="Free.", validation="Held out.",
+        calibration="None.", limits="- Many.", data="Folders.",
+    )  # fmt: skip
+    card = model_card(facts, words)
     assert "CC BY-SA 4.0" in card
     assert "| accuracy | 99 % | 1,000 digits |" in card
+    assert "| input | a picture |\n| made on | 2026-01-01 |" in card

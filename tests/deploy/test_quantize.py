@@ -15,16 +15,20 @@ from rich.console import Console
 
 from data.errors import InputError
 from data.metrics import softmax
+from data.preprocess import DigitPreprocessing
 from deploy.graph import run_graph, write_graph
-from deploy.parity import compare, digit_accuracy, divergence, parity_table, write_parity
+from deploy.parity import compare, digit_accuracy, divergence, write_parity
 from deploy.quantize import CHUNK, METHODS, quantize
+from deploy.runtime.spec import digit_graph
 from models import zoo
+
+INK = digit_graph(DigitPreprocessing())
 
 
 @pytest.fixture(scope="module")
 def float_graph(tiny, tmp_path_factory):
     path = tmp_path_factory.mktemp("graphs") / "float.onnx"
-    write_graph(tiny.network, 32, path)
+    write_graph(tiny.network, INK, path)
     return path
 
 
@@ -47,7 +51,7 @@ def test_every_network_becomes_a_graph_with_the_same_answers(name, count, tmp_pa
     for _ in range(2):  # batch norm gets statistics worth folding
         network(torch.randn(16, 1, 32, 32))
     network.eval()
-    write_graph(network, 32, tmp_path / "net.onnx")
+    write_graph(network, INK, tmp_path / "net.onnx")
     inputs = torch.randn(count, 1, 32, 32)
     with torch.no_grad():
         np.testing.assert_allclose(run_graph(tmp_path / "net.onnx", inputs.numpy()), network(inputs), atol=1e-4)
@@ -57,7 +61,7 @@ def test_every_network_becomes_a_graph_with_the_same_answers(name, count, tmp_pa
 def test_writing_a_graph_leaves_the_network_as_it_was(tiny, tmp_path):
     network = zoo.build("compact", deep_supervision=True).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    write_graph(network, 32, tmp_path / "net.onnx")
+    write_graph(network, INK, tmp_path / "net.onnx")
     assert network.training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
@@ -152,7 +156,7 @@ def test_parity_of_the_int8_model(tiny, float_graph, int8_graph, tmp_path):
     write_parity(parity, tmp_path / "parity.json")
     assert json.loads((tmp_path / "parity.json").read_text())["agreement"] == parity.agreement
     shown = io.StringIO()
-    Console(file=shown, width=120).print(parity_table(parity))
+    Console(file=shown, width=120).print(parity.table())
     assert f"{parity.agreement:.2%}" in shown.getvalue()
 
 

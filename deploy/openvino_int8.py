@@ -1,0 +1,131 @@
+"""Post-training int8 quantization of a detector for OpenVINO, by NNCF.
+
+A real number r is stored as q = clip(round(r / scale) + zero, low, high). Weights: symmetric, a scale per output
+channel. Activations: one scale a tensor, its range from calibration, with a zero point where values are not symmetric
+about 0, as after SiLU. The decoding of boxes and scores, everything after the last learnt convolution, stays in float:
+boxes reach hundreds of pixels, of which 256 levels would leave a grid of several pixels each.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import nncf
+import numpy as np
+import openvino
+from nncf import IgnoredScope, QuantizationPreset
+from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, AdvancedSmoothQuantParameters
+from numpy.typing import NDArray
+
+from data.errors import InputError
+from deploy.quantize import quiet
+
+ENOUGH: Final = 0.01
+"""A drop of the measure that is left as it is."""
+_LEARNT: Final = {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"}
+_NO_WORK: Final = {"Constant", "Parameter", "Result"}
+
+Measure = Callable[["OpenVinoModel"], float]
+
+
+@dataclass(frozen=True)
+class OpenVinoModel:
+    """A network in OpenVINO's own format: the contents of its two files."""
+
+    graph: bytes
+    weights: bytes
+
+
+@dataclass(frozen=True)
+class Int8:
+    """A quantized network, how it was made, and what every way that was tried gave."""
+
+    model: OpenVinoModel
+    method: str
+    measured: Mapping[str, float]
+
+
+def quantize_openvino(model: Path, calibration: NDArray[np.float32], measure: Measure, reference: float) -> Int8:
+    """Quantize a float detector; of several ways the first whose measure is near the float model's, else the best.
+
+    Args:
+        model: The float ONNX file.
+        calibration: (K, 3, height, width) float32 inputs like those that the network will see.
+        measure: How good a quantized network is, higher is better.
+        reference: The same of the float network.
+
+    Raises:
+        InputError: There are no calibration inputs.
+    """
+    if not len(calibration):
+        raise InputError(model, "cannot be quantized without calibration inputs", cure="give the run's training data")
+    tried: dict[str, tuple[OpenVinoModel, float]] = {}
+    for name, options in _WAYS.items():
+        made = _quantized(model, calibration, options)
+        tried[name] = made, measure(made)
+        if tried[name][1] >= reference - ENOUGH:
+            break
+    best = max(tried, key=lambda name: tried[name][1])
+    return Int8(tried[best][0], best, MappingProxyType({name: value for name, (_, value) in tried.items()}))
+
+
+_WAYS: Final[Mapping[str, dict[str, Any]]] = MappingProxyType(
+    {
+        "mixed": {"fast_bias_correction": True},
+        "mixed, bias corrected layer by layer": {"fast_bias_correction": False},
+        "mixed, no activation smoothing": {
+            "fast_bias_correction": False,
+            "advanced_parameters": AdvancedQuantizationParameters(
+                smooth_quant_alphas=AdvancedSmoothQuantParameters(convolution=-1, matmul=-1)
+            ),
+        },
+    }
+)
+
+
+def _quantized(model: Path, calibration: NDArray[np.float32], options: dict[str, Any]) -> OpenVinoModel:
+    # Read by the converter, x * sigmoid(x) becomes one operation: left as two, each would be quantized by itself.
+    network = openvino.convert_model(str(model))
+    with quiet():
+        made = nncf.quantize(
+            network,
+            nncf.Dataset([picture[None] for picture in calibration]),
+            preset=QuantizationPreset.MIXED,
+            subset_size=len(calibration),
+            ignored_scope=IgnoredScope(names=decoding(network)),
+            **options,
+        )
+    with tempfile.TemporaryDirectory(prefix="shankha-int8-") as folder:
+        path = Path(folder) / "model.xml"
+        openvino.save_model(made, str(path), compress_to_fp16=False)
+        return OpenVinoModel(path.read_bytes(), path.with_suffix(".bin").read_bytes())
+
+
+def decoding(network: Any) -> list[str]:
+    """Names of the operations after the last learnt convolution: they decode boxes and scores."""
+    learning: dict[str, bool] = {}
+    ordered = network.get_ordered_ops()
+    for node in reversed(ordered):
+        fed = [port.get_node() for output in node.outputs() for port in output.get_target_inputs()]
+        learning[node.get_friendly_name()] = any(_learnt(one) or learning[one.get_friendly_name()] for one in fed)
+    return [
+        node.get_friendly_name()
+        for node in ordered
+        if node.get_type_name() not in _NO_WORK and not _learnt(node) and not learning[node.get_friendly_name()]
+    ]
+
+
+def _learnt(node: Any) -> bool:
+    """Whether it is a convolution or product with learnt weights; distribution focal loss sums bins by a fixed one."""
+    if node.get_type_name() not in _LEARNT:
+        return False
+    weights = node.input_value(1).get_node()
+    if weights.get_type_name() != "Constant":
+        return True
+    values = np.ravel(weights.get_data())
+    return not np.array_equal(values, np.arange(len(values)))

@@ -1,0 +1,179 @@
+"""The engines that run networks, behind one narrow interface: a float32 batch in, float32 arrays out.
+
+ONNX Runtime is part of every installation. OpenVINO comes with the extra `export`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from data.errors import ArgumentError, InputError, MissingDependencyError
+from deploy.runtime.spec import EngineName, Graph
+
+COPY_AGAIN: Final = "copy or export the artifact again"
+_ONLY_ERRORS: Final = 3
+_ONNX_FLOAT: Final = "tensor(float)"
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a loaded network: its shape without the batch, None where it varies; float32 or not."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    is_float32: bool
+
+
+class Session(Protocol):
+    """A network loaded by an engine. It answers one caller at a time."""
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+    def run(self, inputs: Floats) -> tuple[Floats, ...]:
+        """(N, ...) float32 -> the graph's outputs in its order, each (N, ...) float32; N is 1 or more."""
+
+
+class OnnxSession:
+    """ONNX Runtime on the CPU; see `load`."""
+
+    def __init__(self, model: bytes, threads: int) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = _ONLY_ERRORS
+        self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self.inputs = tuple(_onnx_port(port) for port in self._session.get_inputs())
+        self.outputs = tuple(_onnx_port(port) for port in self._session.get_outputs())
+
+    def run(self, inputs: Floats) -> tuple[Floats, ...]:
+        """See `Session.run`."""
+        found = self._session.run(None, {self.inputs[0].name: inputs})
+        return tuple(np.asarray(array, np.float32) for array in found)
+
+
+class OpenVinoSession:
+    """OpenVINO on the CPU; see `load`.
+
+    Left to itself it would compute in bfloat16 where the processor can, give one stream every core, and pin its
+    threads to the first cores, on which several processes would then wait for each other.
+    """
+
+    def __init__(self, model: bytes, weights: bytes | None, threads: int) -> None:
+        openvino: Any = import_module("openvino")
+        core = openvino.Core()
+        settings = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,
+        }
+        compiled = core.compile_model(core.read_model(model, weights or b""), "CPU", settings)
+        self._request = compiled.create_infer_request()
+        self.inputs = tuple(_openvino_port(port) for port in compiled.inputs)
+        self.outputs = tuple(_openvino_port(port) for port in compiled.outputs)
+
+    def run(self, inputs: Floats) -> tuple[Floats, ...]:
+        """See `Session.run`."""
+        self._request.infer([np.ascontiguousarray(inputs)], share_inputs=True)
+        return tuple(
+            np.array(self._request.get_output_tensor(number).data, np.float32) for number in range(len(self.outputs))
+        )
+
+
+def installed(engine: EngineName) -> bool:
+    """Whether this installation has the engine."""
+    try:
+        import_module(engine)
+    except ImportError:
+        return False
+    return True
+
+
+def load(engine: EngineName, model: bytes, path: Path, *, weights: bytes | None = None, threads: int = 1) -> Session:
+    """A network on the CPU, in float32 but for what its file has quantized.
+
+    Args:
+        engine: What runs it.
+        model: Content of the network's file.
+        path: Names the file in errors.
+        weights: Content of the file of weights, where the engine has one.
+        threads: Threads within one operator.
+
+    Raises:
+        ArgumentError: Fewer than one thread.
+        MissingDependencyError: The engine is not installed.
+        InputError: The engine cannot load the model.
+    """
+    if threads < 1:
+        raise ArgumentError("threads", f"is {threads}", expected="1 or more")
+    if not installed(engine):
+        raise missing(engine)
+    try:
+        return OnnxSession(model, threads) if engine == "onnxruntime" else OpenVinoSession(model, weights, threads)
+    # The classes that the engines raise share no base but Exception.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(path, f"cannot be loaded ({reason})", cure=COPY_AGAIN) from error
+
+
+def missing(engine: EngineName) -> MissingDependencyError:
+    """The error to raise where an engine is asked for and not installed."""
+    return MissingDependencyError(engine, "is not installed", cure="run uv sync --extra export")
+
+
+def check_graph(session: Session, graph: Graph, path: Path) -> None:
+    """Refuse a network whose ends are not the ones that its spec says.
+
+    Raises:
+        InputError: It takes or gives something else.
+    """
+    right_in = (Port(graph.input_name, graph.input_shape, True),)
+    right_out = tuple(Port(name, shape, True) for name, shape in graph.outputs)
+    if not (_fit(session.inputs, right_in) and _fit(session.outputs, right_out)):
+        raise InputError(
+            path,
+            f"maps {_ports_text(session.inputs)} to {_ports_text(session.outputs)}",
+            expected=f"{_ports_text(right_in)} to {_ports_text(right_out)}",
+            cure="export the artifact again",
+        )
+
+
+def _fit(found: Sequence[Port], right: Sequence[Port]) -> bool:
+    """Whether ports are the right ones; None in a right shape stands for any length."""
+    if [(port.name, port.is_float32, len(port.shape)) for port in found] != [
+        (port.name, port.is_float32, len(port.shape)) for port in right
+    ]:
+        return False
+    sides = [pair for one, other in zip(found, right, strict=True) for pair in zip(one.shape, other.shape, strict=True)]
+    return all(other is None or one == other for one, other in sides)
+
+
+def _ports_text(ports: Sequence[Port]) -> str:
+    texts = []
+    for port in ports:
+        sides = ", ".join("any" if side is None else str(side) for side in port.shape)
+        texts.append(f"{port.name} (N, {sides})" + ("" if port.is_float32 else " of another type"))
+    return " and ".join(texts) or "nothing"
+
+
+def _onnx_port(port: Any) -> Port:
+    sides = tuple(side if isinstance(side, int) else None for side in port.shape[1:])
+    return Port(port.name, sides, port.type == _ONNX_FLOAT)
+
+
+def _openvino_port(port: Any) -> Port:
+    sides = tuple(side.get_length() if side.is_static else None for side in list(port.partial_shape)[1:])
+    return Port(port.any_name, sides, port.element_type.to_dtype() == np.float32)
