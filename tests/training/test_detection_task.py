@@ -112,7 +112,7 @@ def test_cutout_erases_in_padding_grey(root: Path) -> None:
 
 
 def test_a_run_learns_resumes_alike_and_draws_its_pictures(root: Path, tmp_path: Path) -> None:
-    plan = recipe(epochs=4, plain_epochs=3)
+    plan = recipe(epochs=6, plain_epochs=5)
     first = Run(DetectionTask(plan, root), plan, tmp_path / "one")
     evaluation = first.fit()
     history = first.progress.history
