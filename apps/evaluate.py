@@ -1,4 +1,4 @@
-"""`shankha evaluate`: score any digits artifact on labelled pictures, through the runtime alone."""
+"""`shankha evaluate`: score any artifact on labelled pictures, through the runtime alone."""
 
 from __future__ import annotations
 
@@ -7,45 +7,122 @@ from collections.abc import Sequence
 from dataclasses import fields
 from json import dumps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from apps.detection_scores import DetectionReport, report_detections, report_json, report_tables
 from apps.scores import DigitScores, score, scores_json, scores_table
+from data.detections import Detections
 from data.errors import InputError, ShankhaError
 from data.files import write_text
 from data.preprocess import Image, ink_image
-from data.readers import DigitSet, Problem, read_digits
+from data.readers import DetectionSet, DigitSet, Problem, as_fish, read_detections, read_digits
+from data.readers.detectionset import FISH, with_classes
 from deploy.runtime.artifact import Artifact
+from deploy.runtime.detector import FishDetector
 from deploy.runtime.digits import BATCH, DigitReader, DigitReadings
+from deploy.runtime.spec import ArtifactSpec, DetectionSpec, DigitSpec, EngineName
 
 
 def evaluate(
     artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="Artifact folder.")],
     data: Annotated[
-        Path, typer.Option("--data", metavar="FOLDER", help="Class folders of pictures, or a known dataset.")
+        Path,
+        typer.Option(
+            "--data",
+            metavar="FOLDER",
+            help="For digits: class folders, or a known dataset. For detectors: a YOLO folder, or COCO json.",
+        ),
     ],
     split: Annotated[
         str | None, typer.Option("--split", metavar="NAME", help="Part of the dataset, such as test or a source.")
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write every number here.")] = None,
+    engine: Annotated[
+        EngineName | None,
+        typer.Option("--engine", help="Which of the artifact's networks to score; without it, the one that would run."),
+    ] = None,
 ) -> None:
-    """Score an artifact on labelled digits: accuracy, classes, calibration, and what review would cost.
+    """Score an artifact on labelled data.
+
+    Digits: accuracy, classes, calibration, and what review would cost. Detectors: COCO's metrics by size and site,
+    precision and recall at the threshold, calibration, and counts.
 
     Example: shankha evaluate digits-int8 --data my-digits --json scores.json
     """
-    opened = Artifact.open(artifact)
-    scores = evaluate_digits(opened, data, split)
-    Console().print(scores_table(scores))
+    opened = Artifact.open(artifact, engine)
+    tables, tree = _scored(opened, data, split)
+    Console().print(tables)
     if json is not None:
-        write_text(json, dumps(scores_json(scores, opened), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        write_text(json, dumps(tree, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def evaluate_digits(artifact: Artifact, data: Path, split: str | None = None) -> DigitScores:
+def _scored(artifact: Artifact[ArtifactSpec], data: Path, split: str | None) -> tuple[Group, dict[str, Any]]:
+    """The scores for the screen and for a file."""
+    if isinstance(artifact.spec, DetectionSpec):
+        report = evaluate_detector(artifact, data, split)
+        return report_tables(report), report_json(report, artifact.of(DetectionSpec))
+    scores = evaluate_digits(artifact, data, split)
+    return scores_table(scores), scores_json(scores, artifact.of(DigitSpec))
+
+
+def evaluate_detector(artifact: Artifact[ArtifactSpec], data: Path, split: str | None = None) -> DetectionReport:
+    """Look at every picture of a dataset, one at a time, and score what is found.
+
+    A detector of the one class "fish" is scored on all classes that are fish; any other on the classes of its names.
+
+    Raises:
+        ShankhaError: The dataset cannot be read (see `data.readers.read_detections`).
+        InputError: It has no class that the detector knows, or not one picture of it is readable.
+    """
+    detector = FishDetector(artifact)
+    truth = _known_classes(read_detections(data, split), detector.names, data)
+    started = time.perf_counter()
+    indices, found, problems = _detect_all(detector, truth)
+    seconds = time.perf_counter() - started
+    _require(len(indices), problems, data, "pictures with boxes")
+    return report_detections(truth.select(indices), found, detector.threshold, problems, seconds)
+
+
+def _known_classes(truth: DetectionSet, names: tuple[str, ...], data: Path) -> DetectionSet:
+    mapped = as_fish(truth) if names == (FISH,) else with_classes(truth, names)
+    if truth.boxes and not mapped.boxes:
+        found = f"has boxes of {', '.join(truth.names)}"
+        raise InputError(data, found, expected=" or ".join(names), cure="name the classes in data.yaml or the json")
+    return mapped
+
+
+def _detect_all(
+    detector: FishDetector, truth: DetectionSet
+) -> tuple[NDArray[np.int64], list[Detections], tuple[Problem, ...]]:
+    """Indices of the readable pictures, what was found in each, and the others with their reasons."""
+    problems = list(truth.problems)
+    indices: list[int] = []
+    found: list[Detections] = []
+    with _progress() as bar:
+        task = bar.add_task("looking", total=len(truth))
+        for index in range(len(truth)):
+            try:
+                found += detector.detect([truth.read(index)])
+                indices.append(index)
+            except ShankhaError as error:
+                problems.append(Problem.of(error, str(truth.ids[index])))
+            bar.advance(task)
+    return np.array(indices, np.int64), found, tuple(problems)
+
+
+def _require(count: int, problems: Sequence[Problem], data: Path, expected: str) -> None:
+    if not count:
+        why = f"; the first of {len(problems)}: {problems[0].name} {problems[0].why}" if problems else ""
+        raise InputError(data, f"holds no readable picture{why}", expected=expected)
+
+
+def evaluate_digits(artifact: Artifact[ArtifactSpec], data: Path, split: str | None = None) -> DigitScores:
     """Read every picture of a dataset, one at a time, and score the answers.
 
     Raises:
@@ -57,9 +134,7 @@ def evaluate_digits(artifact: Artifact, data: Path, split: str | None = None) ->
     started = time.perf_counter()
     indices, readings, problems = _read_all(reader, digits)
     seconds = time.perf_counter() - started
-    if not len(indices):
-        why = f"; the first of {len(problems)}: {problems[0].name} {problems[0].why}" if problems else ""
-        raise InputError(data, f"holds no readable picture{why}", expected="pictures of digits")
+    _require(len(indices), problems, data, "pictures of digits")
     return score(digits.select(indices), readings, problems, seconds)
 
 

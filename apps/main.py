@@ -59,7 +59,7 @@ def command_tree() -> TyperGroup:
             example="shankha fish survey /media/disk --out results --metadata deployments.csv",
         ),
         LazyCommand("data", "apps.datasets:app", "Datasets: what there is, getting one, verifying a folder."),
-        LazyCommand("evaluate", "apps.evaluate:evaluate", "Score an artifact on labelled digits."),
+        LazyCommand("evaluate", "apps.evaluate:evaluate", "Score an artifact on labelled data."),
         LazyCommand("train", "apps.train:train", "Train a network as a recipe says."),
         LazyCommand("export", "deploy.export:export", "Make an artifact of a training run."),
         LazyCommand("bench", "deploy.bench:bench", "Measure artifacts side by side."),

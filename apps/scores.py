@@ -30,7 +30,7 @@ from data.metrics import (
 from data.readers import DigitSet, Problem
 from deploy.runtime.artifact import Artifact
 from deploy.runtime.digits import DigitReadings
-from deploy.runtime.spec import MODEL_FILE
+from deploy.runtime.spec import MODEL_FILE, DigitSpec
 
 MISTAKES: Final = 20
 _SHOWN_PROBLEMS: Final = 10
@@ -131,7 +131,7 @@ def _worst(digits: DigitSet, readings: DigitReadings) -> tuple[Mistake, ...]:
     )
 
 
-def scores_json(scores: DigitScores, artifact: Artifact) -> dict[str, Any]:
+def scores_json(scores: DigitScores, artifact: Artifact[DigitSpec]) -> dict[str, Any]:
     """The scores as docs/evaluate.md describes them; null where there is nothing to divide by."""
     spec, count = artifact.spec, scores.review.total
     return {

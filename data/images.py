@@ -26,6 +26,8 @@ _MOSTLY_OPEN: Final = 0.5
 _MID_GREY: Final = 128
 _ORIENTATION: Final = 0x0112
 _QUARTER_TURNS: Final = frozenset({5, 6, 7, 8})
+_ORIENTED: Final = frozenset({"exif", "Raw profile type exif", "xmp"})
+"""Where a picture's orientation may stand."""
 # What Pillow's parsers raise on damaged files, beyond OSError.
 _DAMAGE: Final = (
     OSError,
@@ -78,10 +80,18 @@ def image_size(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
             _choose_page(picture, path, None)
             _check_size(picture, path, max_pixels)
             width, height = picture.size
-            turned = picture.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS
+            return (height, width) if _lies_on_its_side(picture, path) else (width, height)
     except OSError as error:
         raise _unreadable(path, error) from error
-    return (height, width) if turned else (width, height)
+
+
+def _lies_on_its_side(picture: Pillow.Image, path: Path) -> bool:
+    if picture.format == "PNG" and not _ORIENTED.intersection(picture.info):
+        return False  # asking a PNG picture decodes all of it
+    try:
+        return picture.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
 
 
 def page_count(path: Path) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -140,13 +140,24 @@ def as_fish(detections: DetectionSet, kinds: Collection[str] = FISH_NAMES) -> De
         detections: Any set.
         kinds: Names of the classes that are fish, in small letters; the set's own may be written in any case.
     """
-    is_fish = np.array([name.lower() in kinds for name in detections.names], np.bool_)
-    kept = [is_fish[labels] for labels in detections.labels]
+    return _renamed(detections, (FISH,), dict.fromkeys(kinds, FISH))
+
+
+def with_classes(detections: DetectionSet, names: tuple[str, ...]) -> DetectionSet:
+    """The same pictures with these classes in this order: boxes of the same names, in any case, without all others."""
+    return _renamed(detections, names, {name.lower(): name for name in names})
+
+
+def _renamed(detections: DetectionSet, names: tuple[str, ...], known: Mapping[str, str]) -> DetectionSet:
+    """Labels counting into `names`; `known` tells which of them a class, in small letters, stands for."""
+    meant = [known.get(name.lower()) for name in detections.names]
+    places = np.array([-1 if name is None else names.index(name) for name in meant], np.int64)
+    labels = [places[own] for own in detections.labels]
     return replace(
         detections,
-        names=(FISH,),
-        xyxy=tuple(boxes[keep] for boxes, keep in zip(detections.xyxy, kept, strict=True)),
-        labels=tuple(np.zeros(np.count_nonzero(keep), np.int64) for keep in kept),
+        names=names,
+        xyxy=tuple(boxes[own >= 0] for boxes, own in zip(detections.xyxy, labels, strict=True)),
+        labels=tuple(own[own >= 0] for own in labels),
     )
 
 
