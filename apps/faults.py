@@ -15,8 +15,10 @@ OWN = {"apps", "data", "deploy", "models", "training"}
 TRAINING_PACKAGES = {
     "albumentations",
     "matplotlib",
+    "nncf",
     "onnx",
     "onnxscript",
+    "openvino",
     "safetensors",
     "tensorboard",
     "torch",

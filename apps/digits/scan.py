@@ -26,6 +26,7 @@ from data.forms import load_form
 from data.labels import Script
 from data.types import PageReading, Problem
 from deploy.runtime.artifact import Artifact
+from deploy.runtime.spec import DigitSpec
 
 NOTHING_READ: Final = InputError.exit_code
 
@@ -52,7 +53,7 @@ def scan(
     Example: shankha digits scan scans/ --form household.yaml --out results/
     """
     job = Job(load_form(form), model, out)
-    Artifact.open(model)  # a model that cannot be used is found before any work
+    Artifact.open(model).of(DigitSpec)  # a model that cannot be used is found before any work
     store = job.store()
     found = find_pages(inputs, out)
     store.begin(job.form)
@@ -141,7 +142,7 @@ def _marked_as_twin(reading: PageReading, twin: Path) -> PageReading:
 
 
 def _summary(job: Job, counts: Counts, digits: Script) -> dict[str, Any]:
-    spec = Artifact.open(job.model).spec
+    spec = Artifact.open(job.model).of(DigitSpec).spec
     return {
         "form": job.form.form,
         "model": spec.name,
