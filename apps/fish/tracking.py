@@ -1,6 +1,7 @@
 """Which detections are one fish seen again: tracks through the samples of a deployment.
 
-The tracker is C-BIoU of the `trackers` library (Yang et al., WACV 2023), chosen by `benchmarks/tracking.py`.
+The tracker is ByteTrack (Zhang et al., ECCV 2022) of the `trackers` library, matching by the IoU of grown boxes (Yang
+et al., WACV 2023), chosen by `benchmarks/tracking.py`.
 All times are seconds of the deployment: sampling may be irregular, and where chapters are cut makes no difference.
 Species play no part, so that a fish whose species flickers keeps one track.
 """
@@ -26,7 +27,8 @@ REFERENCE_RATE = 5.0
 """Samples a second at which the library's noise of motion holds as it is; other rates are scaled to it by time."""
 _DOUBLE_OVERLAP = 0.7
 """IoU from which two boxes of different species are one fish."""
-_LIBRARY_RATE = 30.0
+LIBRARY_RATE = 30.0
+"""Frames a second in which the library counts its buffer."""
 _SMALLEST_STEP = 1e-3
 
 
@@ -34,20 +36,18 @@ class TrackingSettings(BaseModel):
     """How detections become tracks; defaults from `benchmarks/tracking.py`.
 
     `buffer_seconds`: a fish not seen for longer is a new track. `start_score`: from this score a detection may start a
-    track. `sure_score`: detections from this score are matched first, those below only to tracks that lost theirs.
-    `near_overlap`, `far_overlap`: overlap that a match needs, of boxes grown on each side by `near_margin` and
-    `far_margin` of their size, for the first and the second matching.
+    track. `sure_score`: detections from this score are matched first, those below only to tracks that found none.
+    `margin`: boxes are grown on each side by so much of their size before they are compared, since at few samples a
+    second a small fish leaves its own box; `overlap`: IoU that the grown boxes need.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    buffer_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
-    start_score: Share = 0.4
+    buffer_seconds: Annotated[float, Field(gt=0, le=60)] = 3.0
+    start_score: Share = 0.3
     sure_score: Share = 0.3
-    near_margin: Annotated[float, Field(ge=0, le=2)] = 0.5
-    far_margin: Annotated[float, Field(ge=0, le=2)] = 0.7
-    near_overlap: Share = 0.05
-    far_overlap: Share = 0.2
+    margin: Annotated[float, Field(ge=0, le=5)] = 1.5
+    overlap: Share = 0.05
 
 
 def track(observations: Observations, settings: TrackingSettings) -> TrackedObservations:
@@ -59,18 +59,17 @@ def track(observations: Observations, settings: TrackingSettings) -> TrackedObse
         observations: Of all chapters, joined; also weak detections, which keep a track alive.
         settings: How detections become tracks.
     """
-    from trackers import CBIoUTracker
+    from trackers import ByteTrackTracker
+    from trackers.utils.iou import BIoU
 
-    tracker = CBIoUTracker(
-        lost_track_buffer=round(settings.buffer_seconds * _LIBRARY_RATE),
+    tracker = ByteTrackTracker(
+        lost_track_buffer=round(settings.buffer_seconds * LIBRARY_RATE),
         frame_rate=REFERENCE_RATE,
         track_activation_threshold=settings.start_score,
         minimum_consecutive_frames=1,
-        minimum_iou_threshold_first_assoc=settings.near_overlap,
-        minimum_iou_threshold_second_assoc=settings.far_overlap,
+        minimum_iou_threshold=settings.overlap,
         high_conf_det_threshold=settings.sure_score,
-        buffer_ratio_first=settings.near_margin,
-        buffer_ratio_second=settings.far_margin,
+        iou=BIoU(buffer_ratio=settings.margin),
     )
     return follow(observations, tracker, settings.buffer_seconds)
 
