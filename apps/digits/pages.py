@@ -14,6 +14,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from data.errors import FileAccessError, InputError, ShankhaError
+from data.files import natural_key
 from data.images import IMAGE_SUFFIXES, MAX_PIXELS, page_count, read_image
 from data.preprocess import Image
 
@@ -94,12 +95,6 @@ def _listed(path: Path) -> Path | ShankhaError | None:
     if suffix in _OTHER_PICTURES:
         return InputError(path, f"is of a kind that cannot be read ({suffix})", cure="convert it to JPEG or PDF")
     return path if suffix in IMAGE_SUFFIXES or suffix == ".pdf" else None
-
-
-def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sort key under which page 2 comes before page 10."""
-    parts = re.split(r"(\d+)", name.casefold())
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part] + [(1, -1, name)]
 
 
 def _pages_of(path: Path) -> Iterable[PageRef | ShankhaError]:

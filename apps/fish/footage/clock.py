@@ -23,6 +23,7 @@ class FrameClock:
         in_order: The container knows no times of display (AVI): frames take the keys one after the other.
         fields: The video is interlaced, so that two packets may make one frame: only packets that were refused count
             as lost frames.
+        holes: Packets are known to have vanished: a gap of several usual ones stands for as many frames.
         origin: Key of the file's first frame; None until it is known.
         last: The timestamp placed last.
         number: The number placed last; -1 before the first.
@@ -33,6 +34,7 @@ class FrameClock:
     usual_gap: int
     in_order: bool = False
     fields: bool = False
+    holes: bool = False
     origin: int | None = None
     last: int | None = None
     number: int = -1
@@ -48,18 +50,13 @@ class FrameClock:
         if self.origin is None and keyframe:
             self.origin = key
         # What lies before the first keyframe cannot be decoded, and so is no frame of the file.
-        if self.origin is not None and key >= self.origin and (self.last is None or key + self._offset > self.last):
+        if self.origin is not None and key >= self.origin and (self.last is None or key + self._offset >= self.last):
             heapq.heappush(self._keys, (key, wanted))
 
     def refuse(self, key: int | None) -> None:
         """The decoder has refused that packet."""
         if key is not None:
             self._refused.add(key)
-
-    @property
-    def refused(self) -> int:
-        """Packets that were refused and belong to later frames than the one placed last."""
-        return sum(self.last is None or key + self._offset > self.last for key in self._refused)
 
     def place(self, stamp: int | None) -> int | None:
         """Place the next frame: `number` and `last` are then its own.
@@ -68,18 +65,21 @@ class FrameClock:
             stamp: The frame's timestamp as decoded.
 
         Returns:
-            Wanted frames that are missing before it; None where it lies before the first frame and is to be dropped.
+            Wanted frames that are missing before it; None where it is to be dropped: it lies before the first frame,
+            or is a second frame that the decoder made of one damaged packet.
         """
-        if self.in_order:
+        before = self.last
+        if self.in_order or stamp is None:
             passed, missing = self._take_next()
+        elif self._is_surplus(stamp):
+            return None
         else:
-            if stamp is not None and self.origin is None:
-                self.origin = stamp
-            if stamp is not None and self.last is None and stamp < (self.origin or 0):
-                return None
             self.last = self._time(stamp)
             passed, missing = self._take_up_to(self.last)
         self.origin = self.last if self.origin is None else self.origin
+        if self.holes and before is not None and self.last is not None:
+            vanished = max(0, round((self.last - before) / self.usual_gap) - 1 - passed)
+            passed, missing = passed + vanished, missing + vanished
         self.number += 1 + passed
         return missing
 
@@ -100,17 +100,22 @@ class FrameClock:
         self.origin = origin
         self.estimated = 0
 
-    def _time(self, stamp: int | None) -> int:
-        """The frame's timestamp, always later than the one before."""
+    def _is_surplus(self, stamp: int) -> bool:
         if self.last is None:
-            self.estimated += stamp is None
-            return (self.origin or 0) if stamp is None else stamp
-        if stamp is not None and stamp + self._offset > self.last:
+            return stamp < (stamp if self.origin is None else self.origin)
+        return 0 <= (self.last - stamp - self._offset) * self.unit <= _BREAK_SECONDS and not self._is_due()
+
+    def _is_due(self) -> bool:
+        """Whether a packet waits for its frame that has the timestamp of the frame before: two packets share it."""
+        return self.last is not None and bool(self._keys) and self._keys[0][0] + self._offset <= self.last
+
+    def _time(self, stamp: int) -> int:
+        """The frame's timestamp, always later than the one before."""
+        if self.last is None or stamp + self._offset > self.last:
             return stamp + self._offset
         self.estimated += 1
-        if stamp is None:
-            return self.last + self.usual_gap
-        if (self.last - stamp - self._offset) * self.unit <= _BREAK_SECONDS:
+        if self._is_due():
+            heapq.heappop(self._keys)
             return self.last + 1
         self._offset = self.last + self.usual_gap - stamp
         return stamp + self._offset
@@ -118,12 +123,14 @@ class FrameClock:
     def _take_up_to(self, time: int) -> tuple[int, int]:
         """Take the keys up to the frame's; how many others there were, and how many of these were wanted."""
         passed = missing = 0
-        while self._keys and self._keys[0][0] + self._offset <= time:
+        while self._keys and self._keys[0][0] + self._offset < time:
             key, wanted = heapq.heappop(self._keys)
-            if key + self._offset < time and (not self.fields or key in self._refused):
+            if not self.fields or key in self._refused:
                 passed += 1
                 missing += wanted
             self._refused.discard(key)
+        if self._keys and self._keys[0][0] + self._offset == time:
+            heapq.heappop(self._keys)
         return passed, missing
 
     def _take_next(self) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
 from typing import Final
 
@@ -23,7 +23,7 @@ def clock_for(video: VideoFile) -> FrameClock:
 
 
 class Decoder:
-    """Decodes packets and places the frames on a clock; `refused` counts the packets that the decoder refused.
+    """Decodes packets and places the frames on a clock; `damaged` counts the packets that are not whole.
 
     Args:
         video: The file, standing where `packets` begin.
@@ -35,9 +35,9 @@ class Decoder:
         self.video = video
         self.clock = clock
         self.keyframes_only = keyframes_only
-        self.refused = 0
+        self.damaged = 0
 
-    def frames(self, packets: Iterable[Packet]) -> Iterator[tuple[VideoFrame, int]]:
+    def frames(self, packets: Iterable[Packet]) -> Generator[tuple[VideoFrame, int], None, None]:
         """Every frame, in the order of display, with the number of wanted frames that are missing before it."""
         decoded = self._keyframes(packets) if self.keyframes_only else self._all(packets)
         for frame in decoded:
@@ -68,8 +68,12 @@ class Decoder:
     def _decoded(self, packet: Packet, key: int | None) -> list[VideoFrame]:
         frames = self.video.decode(packet)
         if frames is None:
-            self.refused += 1
             self.clock.refuse(key)
+        # A packet of which the container knows that bytes are missing may still give a frame.
+        if frames is None or packet.is_corrupt:
+            self.damaged += 1
+            # An index keeps the places of what it lists; elsewhere packets vanish without one.
+            self.clock.holes = self.video.format != "mov" and not self.keyframes_only
         return frames or []
 
     def _flushed(self) -> Iterator[VideoFrame]:

@@ -126,14 +126,18 @@ class ChapterAccount(BaseModel):
     @property
     def complete(self) -> bool:
         """Whether every frame was read, whole and to the end."""
-        return self.finished and not self.truncated and self.decoded == self.wanted and self.corrupt == 0
+        return self.finished and not self.truncated and self.decoded == self.wanted and self._flaws == 0
+
+    @property
+    def _flaws(self) -> int:
+        return self.corrupt + self.damaged_packets
 
     def problems(self, path: Path, opcode: str = "") -> list[FootageProblem]:
         """One line for each thing that a person must know about the file's reading; none for a sound file."""
         found = []
         read = f"{self.decoded} of {self.wanted} frames were read"
-        if self.corrupt:
-            read += f", {self.corrupt} of them damaged in parts"
+        if self._flaws:
+            read += f", {self.corrupt} of them damaged in parts, {self.damaged_packets} packets are not whole"
         if self.truncated or not self.finished:
             ends = f"after {self.last_seconds:.1f} s"
             ends += f" of {self.stated_duration:.1f} s" if self.stated_duration > self.last_seconds else ""

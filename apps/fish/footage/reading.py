@@ -137,17 +137,47 @@ class ChapterReader:
         self._decoder = Decoder(self._video, self._clock, keyframes_only=self._keyframes_only)
 
     def _samples(self) -> Iterator[SampledFrame]:
-        frames = self._sought(self._resume) if self._resume and self._resume.tally.sound else None
-        if frames is None:
-            frames = self._decoder.frames(self._video.packets())
+        """The samples after the resume point."""
         after = -1 if self._resume is None else self._resume.frame
-        for frame, missing in frames:
+        frames = self._sought(self._resume) if self._resume and self._resume.tally.sound else None
+        if frames is not None:
+            for frame, missing in frames:
+                self._count(frame, missing)
+                if self._is_damaged():
+                    break
+                if self._is_sampled(frame):
+                    yield self._sample(frame)
+                    after = self._clock.number
+            else:
+                self._ended = not self._is_damaged()
+        if not self._ended:
+            yield from self._samples_from_start(after)
+
+    def _samples_from_start(self, after: int) -> Iterator[SampledFrame]:
+        if self._resume is not None:
+            # How a decoder conceals damage depends on all that it has decoded before, so nothing is left out.
+            self.close()
+            self._begin()
+        for frame, missing in self._decoder.frames(self._video.packets()):
             self._count(frame, missing)
             if self._is_sampled(frame) and self._clock.number > after:
-                sample = SampledFrame(self._video.picture(frame), self._clock.number, self._seconds(self._last))
-                self._mark(sample)
-                yield sample
+                yield self._sample(frame)
         self._ended = True
+
+    def _is_damaged(self) -> bool:
+        return not self._tally.sound or self._damaged_packets > 0
+
+    def _sample(self, frame: VideoFrame) -> SampledFrame:
+        sample = SampledFrame(self._video.picture(frame), self._clock.number, self._seconds(self._last))
+        self._point = ResumePoint(
+            frame=sample.frame,
+            seconds=sample.seconds,
+            pts=self._last,
+            picture=_checksum(sample.image),
+            size=self._video.size,
+            tally=self._tally.model_copy(update={"damaged_packets": self._damaged_packets}),
+        )
+        return sample
 
     def _sought(self, resume: ResumePoint) -> Iterator[tuple[VideoFrame, int]] | None:
         """The frames after the resume point, reached by a seek; None where only decoding from the start is safe."""
@@ -160,16 +190,12 @@ class ChapterReader:
             if _checksum(self._video.picture(frame)) == resume.picture:
                 self._go_on(frame, resume)
                 return frames
-        self.close()
-        self._begin()
         return None
 
     def _go_on(self, frame: VideoFrame, resume: ResumePoint) -> None:
         """Take over the counts of the reading that ended with this frame."""
         self._tally = resume.tally.model_copy()
         self._clock.renumber(resume.frame, resume.tally.origin)
-        # Of packets read on the way, those of later frames are news; the others were sound when they were read first.
-        self._decoder.refused = self._clock.refused
         self._look_at(frame)
         self._tick = self._current_tick()
 
@@ -200,20 +226,9 @@ class ChapterReader:
             return -1
         return self.sampling.tick(self._clock.number, self._last - (self._clock.origin or 0), self._video.time_base)
 
-    def _mark(self, sample: SampledFrame) -> None:
-        """Keep what it takes to go on after this sample."""
-        self._point = ResumePoint(
-            frame=sample.frame,
-            seconds=sample.seconds,
-            pts=self._last,
-            picture=_checksum(sample.image),
-            size=self._video.size,
-            tally=self._tally.model_copy(update={"damaged_packets": self._damaged_packets}),
-        )
-
     @property
     def _damaged_packets(self) -> int:
-        return self._decoder.refused + self._video.unread
+        return self._decoder.damaged + self._video.unread
 
     @property
     def _last(self) -> int:

@@ -25,6 +25,8 @@ _FORMATS: Final = "mov,mp4,m4a,3gp,3g2,mj2,avi,mpegts,matroska,webm,mpeg,asf"
 _COPY: Final = "copy the file again from the camera's card"
 _PATIENCE: Final = 32
 """Failures of the container in a row after which nothing more is expected of it."""
+_TRANSPORT_PACKETS: Final = (188, 192, 204)
+"""Bytes of a packet of a transport stream: broadcast, AVCHD camera, with error correction."""
 _UNSPECIFIED: Final = frozenset({0, 2, 3})
 _HD_HEIGHT: Final = 720
 
@@ -45,7 +47,7 @@ class VideoFile:
         size_wh: Width and height of the frames as stored, in pixels.
         fields: Whether the video is interlaced: its packets may be half frames.
         listed: Frames that the container's index or header lists; 0 where it has none.
-        cut_short: Whether the index lists frames beyond the file's end.
+        cut_short: Whether the file is shorter than its index, header or packets say.
         stated_duration: Seconds that the container claims; 0 where it claims nothing.
         unread: Packets that could not be read.
         broken_off: Why nothing more could be read, where that was not the file's end.
@@ -100,6 +102,10 @@ class VideoFile:
     def usual_gap(self) -> int:
         """Units of the time base from frame to frame."""
         return max(1, round(1 / (self.rate * self.time_base)))
+
+    def listed_between(self, low: int, high: int) -> int:
+        """Frames of an index from one time of decoding to another, that one left out."""
+        return sum(low <= entry.timestamp < high and not entry.is_discard for entry in self.stream.index_entries)
 
     def key(self, packet: Packet) -> int | None:
         """The timestamp that places a packet's frame."""
@@ -174,6 +180,10 @@ class VideoFile:
             entries = [(entry.is_discard, entry.pos + entry.size) for entry in self.stream.index_entries]
             self.listed = sum(not discarded for discarded, _ in entries)
             self.cut_short = any(end > self.size for _, end in entries)
+        elif self.format == "avi":
+            self.cut_short = _riff_size(self.path) > self.size
+        elif self.format == "mpegts":
+            self.cut_short = all(self.size % length for length in _TRANSPORT_PACKETS)
         self.stated_duration = float((self.stream.duration or 0) * self.time_base)
         # A transport stream has no header: what is told of it was measured on its last packets.
         if self.format == "mpegts":
@@ -193,6 +203,16 @@ class VideoFile:
         if videos[0].codec_context is None or not videos[0].codec_context.width:
             raise InputError(self.path, "is damaged: it does not tell the size of its frames", cure=_COPY)
         return videos[0]
+
+
+def _riff_size(path: Path) -> int:
+    """Bytes that the first part of an AVI file should have."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(8)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return 8 + int.from_bytes(head[4:8], "little")
 
 
 def _stat(path: Path) -> os.stat_result:

@@ -14,8 +14,9 @@ import pytest
 from fpdf import FPDF
 from PIL import Image as Pillow
 
-from apps.digits.pages import RECORDS, PageRef, find_pages, load_page, natural_key
+from apps.digits.pages import RECORDS, PageRef, find_pages, load_page
 from data.errors import FileAccessError, InputError, ShankhaError
+from data.files import natural_key
 
 SIDE = 60
 LOCK = {"owner_password": "owner"}
