@@ -10,13 +10,8 @@ cores; a run that was stopped goes on) and compares what came out. Each section 
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import json
-import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +20,10 @@ import torch
 from apps.evaluate import evaluate_digits
 from apps.scores import DigitScores
 from benchmarks import pages as page_benchmark
+from benchmarks.sections import ROOT, Measure, Section, run
 from data.files import write_text
 from data.metrics import Accuracy
-from deploy.bench import cpu_name, measure
+from deploy.bench import measure
 from deploy.export import export_run, load_run
 from deploy.packing import replace_card
 from deploy.runtime.artifact import Artifact
@@ -40,7 +36,6 @@ from training.recipe import DigitSource
 from training.run import data_root, train
 from training.tasks.digits import load_inks
 
-ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "models" / "weights" / "digits-int8"
 KEPT = ROOT / "benchmarks" / "digits.json"
 NUMBERS = ROOT / "docs" / "numbers.md"
@@ -60,28 +55,6 @@ LEFT_OUT = {
     "NumtaDB c": ("digits/numtadb", "c"),
     "CMATERdb": ("digits/cmaterdb", "test"),
 }
-
-
-@dataclass(frozen=True)
-class Section:
-    """A table: `rows` of text under `columns`, what it was measured on, and when."""
-
-    title: str
-    note: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    machine: str
-    date: str
-
-    @classmethod
-    def of(cls, title: str, note: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Section:
-        """The table, with today's date and this processor."""
-        today = datetime.datetime.now(datetime.UTC).date().isoformat()
-        return cls(title, note, tuple(columns), tuple(tuple(row) for row in rows), cpu_name(), today)
-
-    def markdown(self) -> str:
-        lines = [f"| {' | '.join(row)} |" for row in (self.columns, ["---"] * len(self.columns), *self.rows)]
-        return f"### {self.title}\n\n{self.note}\n\n" + "\n".join(lines) + f"\n\n*{self.date}, {self.machine}*\n"
 
 
 def share(accuracy: Accuracy) -> str:
@@ -225,7 +198,7 @@ def pages(runs: Path) -> Section:
     return Section.of("Whole pages", note, ("what", "value"), rows)
 
 
-SECTIONS: dict[str, Callable[[Path], Section]] = {
+SECTIONS: dict[str, Measure] = {
     "shipped": shipped,
     "speed": speed,
     "networks": networks,
@@ -234,28 +207,14 @@ SECTIONS: dict[str, Callable[[Path], Section]] = {
 }
 
 
-def publish(kept: dict[str, dict]) -> None:
+def publish(kept: Mapping[str, Section]) -> None:
     """Write the documents that show the numbers."""
-    tables = {name: Section(**kept[name]).markdown() for name in SECTIONS if name in kept}
+    tables = "\n".join(section.markdown() for section in kept.values())
     head = "# Numbers\n\nPrinted by `python -m benchmarks.digits`; in brackets: 95 % intervals (Wilson).\n\n"
-    write_text(NUMBERS, head + "\n".join(tables.values()))
+    write_text(NUMBERS, head + tables)
     card = (SHIPPED / CARD_FILE).read_text(encoding="utf-8").partition(CARD_MARK)[0]
-    replace_card(SHIPPED, card.rstrip() + "\n" + CARD_MARK + "\n" + "\n".join(tables.values()))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="+", choices=SECTIONS)
-    parser.add_argument("--runs", type=Path, default=ROOT / "runs", help="where training runs are, or are made")
-    given = parser.parse_args()
-    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {}
-    for name in given.sections:
-        section = SECTIONS[name](given.runs)
-        sys.stdout.write(section.markdown() + "\n")
-        kept[name] = asdict(section)
-        write_text(KEPT, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-        publish(json.loads(KEPT.read_text(encoding="utf-8")))
+    replace_card(SHIPPED, card.rstrip() + "\n" + CARD_MARK + "\n" + tables)
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, SECTIONS, KEPT, publish)
