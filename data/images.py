@@ -86,8 +86,8 @@ def image_size(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
 
 
 def _lies_on_its_side(picture: Pillow.Image, path: Path) -> bool:
-    if picture.format == "PNG" and not _ORIENTED.intersection(picture.info):
-        return False  # asking a PNG picture decodes all of it
+    if picture.format == "TIFF" or (picture.format == "PNG" and not _ORIENTED.intersection(picture.info)):
+        return False  # Pillow turns TIFF pictures when it opens them; asking a PNG picture decodes all of it
     try:
         return picture.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS
     except _DAMAGE as error:

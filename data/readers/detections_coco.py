@@ -18,7 +18,7 @@ import numpy as np
 from data.errors import FileAccessError, InputError, ShankhaError
 from data.images import image_size
 from data.readers.boxcheck import BoxList
-from data.readers.detections_yolo import SPLITS, chosen_parts
+from data.readers.detections_yolo import SPLITS, chosen_parts, first_of
 from data.readers.detectionset import DetectionSet, PictureFiles, site_and_clip
 from data.readers.digitset import Problem
 
@@ -86,8 +86,7 @@ def read_coco(place: Path, split: str | None = None, exhaustive: bool | None = N
     for path in chosen_parts(parts, split, root):
         _take_file(rows, path)
     if not rows.pictures:
-        why = f"; the first of {len(rows.problems)} problems: {rows.problems[0].name} {rows.problems[0].why}"
-        raise InputError(place, f"names no picture that can be used{why if rows.problems else ''}", expected=_EXPECTED)
+        raise InputError(place, f"names no picture that can be used{first_of(rows.problems)}", expected=_EXPECTED)
     pictures = sorted(rows.pictures.values(), key=lambda one: one.name)
     for one in pictures:
         rows.problems += one.boxes.problems

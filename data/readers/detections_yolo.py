@@ -97,8 +97,8 @@ def read_yolo(place: Path, split: str | None = None, exhaustive: bool | None = N
     for part in chosen_parts(told.parts, split, told.root) or (told.root,):
         _take_part(rows, told, part)
     if not rows.paths:
-        why = f"; the first of {len(rows.problems)} problems: {rows.problems[0].name} {rows.problems[0].why}"
-        raise InputError(told.root, f"holds no picture with labels{why if rows.problems else ''}", expected=_EXPECTED)
+        found = f"holds no picture with labels{first_of(rows.problems)}"
+        raise InputError(told.root, found, expected=_EXPECTED)
     places = [site_and_clip(one) for one in rows.ids]
     whole = told.exhaustive if exhaustive is None else exhaustive
     return DetectionSet(
@@ -116,6 +116,11 @@ def read_yolo(place: Path, split: str | None = None, exhaustive: bool | None = N
         problems=tuple(rows.problems),
         left_out=tuple(rows.left_out),
     )
+
+
+def first_of(problems: Sequence[Problem]) -> str:
+    """The end of an error's line, where problems are all that was found."""
+    return f"; the first of {len(problems)} problems: {problems[0].name} {problems[0].why}" if problems else ""
 
 
 def chosen_parts(parts: dict[str, tuple[Path, ...]], split: str | None, root: Path) -> tuple[Path, ...]:
