@@ -249,16 +249,19 @@ def individuals(scores: NDArray[np.float64], max_n: int, fragmentation: Fragment
     """The estimate from the mean scores (T,) of confirmed tracks; at least `max_n` fish were there at once.
 
     The mean score of a track is taken for the probability that it is a fish, its boxes being right or wrong together.
-    The logarithm's variance is that of the fragmentation plus that of the number of tracks that are fish.
+    What fragmentation and what doubtful tracks leave open are independent, and so added as squares.
     """
-    expected = float(scores.sum())
-    if expected == 0:
+    if not len(scores):
         return Individuals(0, float(max_n), float(max_n), float(max_n))
-    doubt = float((scores * (1 - scores)).sum()) / expected**2
-    reach = math.exp(_QUANTILE_95 * math.sqrt(fragmentation.spread**2 + doubt))
-    estimate = expected * fragmentation.ratio
-    low, middle, high = (max(float(max_n), number) for number in (estimate / reach, estimate, estimate * reach))
-    return Individuals(len(scores), middle, low, high)
+    ratio, expected = fragmentation.ratio, float(scores.sum())
+    most_ratio = ratio * math.exp(_QUANTILE_95 * fragmentation.spread)
+    least_ratio = ratio**2 / most_ratio
+    doubt = ratio * _QUANTILE_95 * math.sqrt(float((scores * (1 - scores)).sum()))
+    estimate = ratio * expected
+    low = estimate - math.hypot(estimate - least_ratio * expected, doubt)
+    high = estimate + math.hypot(most_ratio * expected - estimate, doubt)
+    low, estimate, high = (max(float(max_n), number) for number in (low, estimate, min(high, most_ratio * len(scores))))
+    return Individuals(len(scores), estimate, low, high)
 
 
 def confirmed_tracks(tracked: TrackedObservations, sightings: int) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ Species play no part, so that a fish whose species flickers keeps one track.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,36 +75,59 @@ def track(observations: Observations, settings: TrackingSettings) -> TrackedObse
 
 
 def follow(observations: Observations, tracker: BaseTracker, buffer_seconds: float) -> TrackedObservations:
-    """Run any tracker of the `trackers` library over the samples, by their times; it is reset after long gaps."""
+    """Run a tracker of the `trackers` library, set to confirm at once, over the samples by their times.
+
+    It is reset after gaps longer than the buffer.
+    """
+    follower = _Follower(tracker)
     tracks = np.zeros(len(observations), np.int64)
     candidates = np.flatnonzero(~doubles(observations))
     edges = np.searchsorted(observations.sample[candidates], np.arange(len(observations.samples) + 1))
-    now, used = -np.inf, 0
+    now = -np.inf
     for position, seconds in enumerate(observations.samples.seconds):
         if seconds - now > buffer_seconds:
-            tracker.reset()
-            used = int(tracks.max(initial=0))
+            follower.forget()
         now = max(float(seconds), now + _SMALLEST_STEP)
         rows = candidates[edges[position] : edges[position + 1]]
-        tracks[rows] = _step(tracker, observations, rows, now, used)
+        tracks[rows] = follower.step(observations.xyxy[rows].astype(np.float64), observations.scores[rows], now)
     return TrackedObservations(observations, in_order_of_sight(tracks))
 
 
-def _step(
-    tracker: BaseTracker, observations: Observations, rows: NDArray[np.int64], now: float, used: int
-) -> NDArray[np.int64]:
-    """The tracks of one sample's observations, numbered from `used` + 1; 0 where there is none."""
-    from supervision import Detections
+class _Follower:
+    """Numbers a tracker's tracklets from birth: the library gives them a number only with their second detection."""
 
-    xyxy, scores = observations.xyxy[rows], observations.scores[rows]
-    found = tracker.update(
-        Detections(xyxy.astype(np.float64), confidence=scores, data={"row": np.arange(len(rows))}), timestamp=now
-    )
-    tracks = np.zeros(len(rows), np.int64)
-    if len(found):
-        numbers = np.asarray(found.tracker_id)
-        tracks[found.data["row"]] = np.where(numbers >= 0, numbers + 1 + used, 0)
-    return tracks
+    def __init__(self, tracker: BaseTracker) -> None:
+        self._tracker = tracker
+        self._numbers: dict[int, int] = {}  # by id() of the tracklet; self._alive keeps those ids from being reused
+        self._alive: list[Any] = []
+        self._used = 0
+
+    def forget(self) -> None:
+        """No fish seen so far is seen again."""
+        self._tracker.reset()
+        self._numbers, self._alive = {}, []
+
+    def step(self, xyxy: NDArray[np.float64], scores: NDArray[np.float32], now: float) -> NDArray[np.int64]:
+        """The number of each detection's track, 0 for none; rising from birth to birth."""
+        from supervision import Detections
+
+        rows = np.arange(len(xyxy))
+        found = self._tracker.update(Detections(xyxy, confidence=scores, data={"row": rows}), timestamp=now)
+        tracklets = list(self._tracker.tracks)
+        born = [tracklet for tracklet in tracklets if id(tracklet) not in self._numbers]
+        of_library = {one.tracker_id: self._numbers[id(one)] for one in tracklets if one.tracker_id >= 0}
+        numbers = np.zeros(len(xyxy), np.int64)
+        if len(found):
+            known = np.asarray(found.tracker_id)
+            numbers[found.data["row"][known >= 0]] = [of_library[number] for number in known[known >= 0]]
+        for tracklet in born:
+            self._used += 1
+            self._numbers[id(tracklet)] = self._used
+            free = np.flatnonzero(numbers == 0)
+            numbers[free[np.abs(xyxy[free] - tracklet.get_state_bbox()).sum(axis=1).argmin()]] = self._used
+        self._alive = tracklets
+        self._numbers = {id(tracklet): self._numbers[id(tracklet)] for tracklet in tracklets}
+        return numbers
 
 
 def doubles(observations: Observations) -> NDArray[np.bool_]:
