@@ -51,7 +51,7 @@ def with_pasted(
     for number in chosen:
         sides = other.xyxy[number, 2:] - other.xyxy[number, :2]
         new_sides = sides * scale * rng.uniform(0.7, 1.3)
-        if sides.min() < _SMALLEST_CROP or new_sides.min() < _SMALLEST_CROP / 2:
+        if sides.min() < _SMALLEST_CROP or new_sides.min() < _SMALLEST_CROP / 2 or _is_cut(other, number):
             continue
         place = _free_place(xyxy, new_sides, picture.size_wh, rng)
         if place is None:
@@ -61,6 +61,12 @@ def with_pasted(
         xyxy = np.concatenate([xyxy, place[None]])
         labels.append(other.labels[number : number + 1])
     return replace(picture, image=image, xyxy=xyxy, labels=np.concatenate(labels))
+
+
+def _is_cut(picture: LabelledPicture, number: int) -> bool:
+    """Whether the object reaches the picture's edge: half a fish swims nowhere else."""
+    box = picture.xyxy[number]
+    return bool((box[:2] < 1).any() or (box[2:] > np.array(picture.size_wh) - 1).any())
 
 
 def _free_place(

@@ -133,15 +133,15 @@ def test_copy_paste_adds_fish_to_an_empty_picture() -> None:
     np.testing.assert_allclose(scene.xyxy, bright_box(scene.image), atol=2.5)
 
 
-def test_tiny_fish_keep_their_size_in_every_scene() -> None:
-    tiny = picture_with((100, 60, 105, 64), (200, 90, 206, 94))
-    scale = 416 / 360
-    made = augmenter(scale=1.0, mosaic=0.5)
+@pytest.mark.parametrize("mosaic", [0.0, 1.0])
+def test_tiny_fish_keep_their_size_in_every_scene(mosaic: float) -> None:
+    tiny = picture_with((100, 60, 105, 64))
+    made = augmenter(scale=1.0, mosaic=mosaic)
     for _ in range(25):
         scene = made.scene(lambda: tiny, tiny)
-        assert len(scene)
-        inner = scene.xyxy[(scene.xyxy[:, :2] > 1).all(axis=1) & (scene.xyxy[:, 2:] < np.array(SIZE) - 1).all(axis=1)]
-        assert (inner[:, 2:] - inner[:, :2] >= min(4.0, 4 * scale) - 0.1).all()
+        assert len(scene) == (4 if mosaic else 1)
+        # Windows start at whole pixels: a fish at their edge may lose half a pixel.
+        assert (scene.xyxy[:, 2:] - scene.xyxy[:, :2] >= 3.5).all()
 
 
 def test_padding_stays_grey_under_all_parts() -> None:
