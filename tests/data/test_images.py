@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from data.errors import FileAccessError, InputError
-from data.images import page_count, read_image
+from data.images import image_size, page_count, read_image
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
 
@@ -249,3 +249,27 @@ def test_an_animation_is_not_one_picture(tmp_path: Path) -> None:
     frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
     with pytest.raises(InputError, match="holds 2 pictures"):
         read_image(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tiff", "webp", "bmp"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_size_by_the_header_is_that_of_the_picture(tmp_path: Path, suffix: str, orientation: int) -> None:
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    path = saved(tmp_path / f"a.{suffix}", Pillow.new("RGB", (30, 10)), **({"exif": exif} if suffix != "bmp" else {}))
+    height, width = read_image(path).shape[:2]
+    assert image_size(path) == (width, height)
+
+
+def test_the_size_of_what_is_no_picture(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    with pytest.raises(FileAccessError, match="cannot be read"):
+        image_size(path)
+    path.write_bytes(b"")
+    with pytest.raises(InputError, match="is empty"):
+        image_size(path)
+    saved(path, Pillow.new("L", (30, 10)))
+    with pytest.raises(InputError, match="too large: 30 x 10"):
+        image_size(path, max_pixels=299)
+    path.write_bytes(path.read_bytes()[:50])
+    assert image_size(path) == (30, 10)
