@@ -18,7 +18,7 @@ from data.catalogue import Dataset, dataset_named, load_catalogue
 from data.download import Tick
 from data.readers import Problem
 from data.store import FOLDER_VARIABLE, Obtained, Watch, default_root, obtain
-from data.verification import Verification, verify
+from data.verification import Contents, Verification, verify
 
 SHOWN = 20
 """Lines of one kind of problem on the screen; `--json` gives them all."""
@@ -84,7 +84,9 @@ def verify_folder(
     with _progress(bytes_shown=False) as watch:
         findings = verify(folder, watch)
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(findings) | {"sound": findings.sound}, ensure_ascii=False))
+        tree = dataclasses.asdict(findings)
+        contents = tree.pop("contents")
+        typer.echo(json.dumps({**tree, **contents, "sound": findings.sound}, ensure_ascii=False))
     else:
         _report_findings(findings)
     if not findings.sound:
@@ -120,17 +122,25 @@ def _report_obtained(dataset: Dataset, obtained: Obtained) -> None:
 
 
 def _report_findings(findings: Verification) -> None:
-    read = "" if findings.examples is None else f", {findings.examples:,} examples"
     known = f"{findings.files:,} files" if findings.dataset else "no manifest, so no hashes to compare"
-    typer.echo(f"{findings.folder}: {findings.dataset or 'filled by hand'}; {known}{read}")
+    typer.echo(f"{findings.folder}: {findings.dataset or 'filled by hand'}; {known}{_counts(findings.contents)}")
     _list("missing", [Problem(name, "is not there") for name in findings.missing])
     _list("changed", findings.changed)
     _list("extra", [Problem(name, "is not in the manifest") for name in findings.extra])
-    _list("unreadable", findings.unreadable)
-    _list("left out on purpose", findings.left_out)
+    _list("unreadable", findings.contents.unreadable)
+    _list("left out on purpose", findings.contents.left_out)
     typer.echo(
         "nothing is wrong" if findings.sound else "something is wrong: get the dataset again, or mend it by hand"
     )
+
+
+def _counts(contents: Contents) -> str:
+    if contents.examples is None:
+        return ""
+    if contents.boxes is None:
+        return f", {contents.examples:,} examples"
+    sites = f", {len(contents.sites):,} camera sites" if contents.sites else ""
+    return f", {contents.examples:,} pictures, {contents.boxes:,} boxes{sites}"
 
 
 def _list(kind: str, problems: list[Problem] | tuple[Problem, ...]) -> None:

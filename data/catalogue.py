@@ -82,7 +82,7 @@ class Dataset(BaseModel):
     homepage: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
     access: Literal["free", "account", "request"]
     how: str = ""
-    reader: Literal["digits"] | None = None
+    reader: Literal["digits", "detections"] | None = None
     note: str = ""
     files: tuple[RemoteFile, ...] = ()
 

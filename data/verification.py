@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from data.catalogue import Dataset, load_catalogue
 from data.download import Tick
 from data.errors import ArgumentError, FileAccessError, InputError, ShankhaError
 from data.files import sha256_of
-from data.readers import DigitSet, Problem, read_digits
+from data.readers import DetectionSet, DigitSet, Problem, read_detections, read_digits
 from data.store import MANIFEST, Manifest, Watch, files_below, read_manifest, unwatched
 
 _SPLITS = ("train", "val", "test")
-_Read = tuple[int | None, tuple[Problem, ...], tuple[Problem, ...]]
-"""Examples decoded over every split of a folder, those that cannot be used, and those left out on purpose."""
-_NOT_READ: _Read = (None, (), ())
+_READERS: Final[Mapping[str, Callable[[Path, str | None], DigitSet | DetectionSet]]] = MappingProxyType(
+    {"digits": read_digits, "detections": read_detections}
+)
+"""The readers by the name that the catalogue gives them."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a reader found in every split of a folder; nothing by default.
+
+    Attributes:
+        examples: How many examples were decoded; None where there is no reader for the dataset.
+        boxes: How many boxes they hold; None where they are no pictures with boxes.
+        sites: The camera sites that are known by name.
+        unreadable: Examples and labels that cannot be used.
+        left_out: Sound examples that the reader leaves out on purpose, such as copies.
+    """
+
+    examples: int | None = None
+    boxes: int | None = None
+    sites: tuple[str, ...] = ()
+    unreadable: tuple[Problem, ...] = ()
+    left_out: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -27,28 +49,24 @@ class Verification:
         folder: What was verified.
         dataset: Its name in the catalogue; None where the folder has no manifest.
         files: How many files were compared with the manifest; 0 where there is none.
-        examples: How many examples were decoded; None where there is no reader for the dataset.
+        contents: What a reader found in it.
         missing: Files of the manifest that are not there.
         changed: Files whose content is not the manifest's, or whose origin is not the catalogue's.
         extra: Files that the manifest does not know.
-        unreadable: Examples that cannot be used.
-        left_out: Sound examples that the reader leaves out on purpose, such as copies.
     """
 
     folder: str
     dataset: str | None
     files: int
-    examples: int | None
-    missing: tuple[str, ...]
-    changed: tuple[Problem, ...]
-    extra: tuple[str, ...]
-    unreadable: tuple[Problem, ...]
-    left_out: tuple[Problem, ...]
+    contents: Contents
+    missing: tuple[str, ...] = ()
+    changed: tuple[Problem, ...] = ()
+    extra: tuple[str, ...] = ()
 
     @property
     def sound(self) -> bool:
         """Whether nothing is wrong."""
-        return not (self.missing or self.changed or self.extra or self.unreadable)
+        return not (self.missing or self.changed or self.extra or self.contents.unreadable)
 
 
 def verify(folder: Path, watch: Watch = unwatched) -> Verification:
@@ -64,17 +82,14 @@ def verify(folder: Path, watch: Watch = unwatched) -> Verification:
         cure = "check the path, or get the dataset with `shankha data get`"
         raise FileAccessError(folder, "is no folder", cure=cure)
     if not (folder / MANIFEST).is_file():
-        examples, unreadable, left_out = _read_unlisted(folder, watch)
-        return Verification(str(folder), None, 0, examples, (), (), (), unreadable, left_out)
+        return Verification(str(folder), None, 0, _read_unlisted(folder, watch))
     manifest = read_manifest(folder)
     missing, changed, extra = _compare(folder, manifest, watch)
     entry = next((dataset for dataset in load_catalogue() if dataset.name == manifest.dataset), None)
     if entry:
         changed += tuple(_foreign_origins(manifest, entry))
-    examples, unreadable, left_out = _read_known(folder, watch) if entry and entry.reader else _NOT_READ
-    return Verification(
-        str(folder), manifest.dataset, len(manifest.files), examples, missing, changed, extra, unreadable, left_out
-    )
+    contents = _read_known(folder, entry.reader, watch) if entry and entry.reader else Contents()
+    return Verification(str(folder), manifest.dataset, len(manifest.files), contents, missing, changed, extra)
 
 
 def _compare(
@@ -105,44 +120,50 @@ def _foreign_origins(manifest: Manifest, entry: Dataset) -> Iterator[Problem]:
             yield Problem(origin.name, f"came with the hash {origin.sha256}, not the catalogue's {hashes[origin.name]}")
 
 
-def _read_known(folder: Path, watch: Watch) -> _Read:
+def _read_known(folder: Path, reader: str, watch: Watch) -> Contents:
     """As `_read_all`; a dataset that its reader does not take is a problem too."""
     try:
-        return _read_all(folder, watch)
+        return _read_all(folder, reader, watch)
     except ShankhaError as error:
-        return None, (Problem.of(error),), ()
+        return Contents(unreadable=(Problem.of(error),))
 
 
-def _read_unlisted(folder: Path, watch: Watch) -> _Read:
-    """As `_read_all`, for a folder without a manifest: there is nothing else to go by."""
-    try:
-        return _read_all(folder, watch)
-    except InputError as error:
-        found = f"holds no {MANIFEST}, and is no folder of digits either ({Path(error.where).name}: {error.found})"
-        raise InputError(folder, found, cure="give the folder of one dataset") from error
+def _read_unlisted(folder: Path, watch: Watch) -> Contents:
+    """As `_read_all`, for a folder without a manifest: the first reader that knows it takes it."""
+    refused = []
+    for reader in _READERS:
+        try:
+            return _read_all(folder, reader, watch)
+        except InputError as error:
+            refused.append(f"of {reader} ({Path(error.where).name}: {error.found})")
+    found = f"holds no {MANIFEST}, and is no folder {' or '.join(refused)} either"
+    raise InputError(folder, found, cure="give the folder of one dataset")
 
 
-def _read_all(folder: Path, watch: Watch) -> _Read:
-    examples = 0
-    unreadable: list[Problem] = []
-    left_out: list[Problem] = []
-    for digits in _splits(folder):
-        unreadable += digits.check(_of_total(watch("reading"), len(digits)))
-        examples += len(digits)
-        left_out += digits.left_out
-    return examples, tuple(unreadable), tuple(left_out)
+def _read_all(folder: Path, reader: str, watch: Watch) -> Contents:
+    splits = _splits(folder, reader)
+    unreadable = [one.check(_of_total(watch("reading"), len(one))) for one in splits]
+    boxed = [one for one in splits if isinstance(one, DetectionSet)]
+    return Contents(
+        examples=sum(len(one) for one in splits),
+        boxes=sum(one.boxes for one in boxed) if boxed else None,
+        sites=tuple(sorted({str(site) for one in boxed for site in one.sites if site})),
+        unreadable=tuple(problem for problems in unreadable for problem in problems),
+        left_out=tuple(problem for one in splits for problem in one.left_out),
+    )
 
 
 def _of_total(tick: Tick, total: int) -> Callable[[int], None]:
     return lambda done: tick(done, total)
 
 
-def _splits(folder: Path) -> list[DigitSet]:
+def _splits(folder: Path, reader: str) -> list[DigitSet | DetectionSet]:
     """The folder's splits; the whole of it where it has none."""
+    read = _READERS[reader]
     found = []
     for split in _SPLITS:
         try:
-            found.append(read_digits(folder, split))
+            found.append(read(folder, split))
         except ArgumentError:
             continue
-    return found or [read_digits(folder)]
+    return found or [read(folder, None)]

@@ -62,6 +62,14 @@ def test_verify_ends_with_code_2_and_names_the_file(shankha_data: Path, tmp_path
     assert findings["sound"] is False
 
 
+def test_verify_counts_pictures_boxes_and_sites(shankha_data: Path) -> None:
+    result = shankha_data_command("verify", str(shankha_data / "fish" / "tank-clip"))
+    assert result.exit_code == 0
+    assert "50 pictures, 276 boxes\n" in result.stdout
+    findings = json.loads(shankha_data_command("verify", str(shankha_data / "fish" / "tank-clip"), "--json").stdout)
+    assert (findings["examples"], findings["boxes"], findings["sites"], findings["sound"]) == (50, 276, [], True)
+
+
 def test_long_lists_are_cut_on_the_screen_only(tmp_path: Path) -> None:
     for number in range(30):
         path = tmp_path / "3" / f"{number:02}.png"

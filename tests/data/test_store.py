@@ -226,8 +226,8 @@ def cmaterdb(shankha_data: Path, tmp_path: Path) -> Path:
 def test_a_sound_folder(cmaterdb: Path) -> None:
     findings = verify(cmaterdb)
     assert findings.sound
-    assert (findings.dataset, findings.files, findings.examples) == ("cmaterdb", 2, 5993)
-    assert len(findings.left_out) == 7
+    assert (findings.dataset, findings.files, findings.contents.examples) == ("cmaterdb", 2, 5993)
+    assert len(findings.contents.left_out) == 7
 
 
 def test_missing_changed_and_extra_files_are_each_listed(cmaterdb: Path) -> None:
@@ -242,7 +242,7 @@ def test_missing_changed_and_extra_files_are_each_listed(cmaterdb: Path) -> None
     assert findings.missing == ("training-images.npz",)
     assert findings.changed == (Problem("testing-images.npz", "has another content"),)
     assert findings.extra == ("stray/file.txt",)
-    assert "is missing" in findings.unreadable[0].why
+    assert "is missing" in findings.contents.unreadable[0].why
 
 
 def test_a_cut_file_is_told_by_its_length(cmaterdb: Path) -> None:
@@ -267,20 +267,37 @@ def test_a_folder_filled_by_hand_is_read(tmp_path: Path, archive: bytes) -> None
     shutil.unpack_archive(tmp_path / "set.zip", folder)
     findings = verify(folder)
     assert findings.sound
-    assert (findings.dataset, findings.files, findings.examples) == (None, 0, 3)
+    assert (findings.dataset, findings.files, findings.contents.examples) == (None, 0, 3)
     (folder / "1" / "picture.png").write_bytes(b"")
-    (problem,) = verify(folder).unreadable
+    (problem,) = verify(folder).contents.unreadable
     assert problem.name == "1/picture.png"
     for part in ("train", "test"):
         shutil.copytree(folder / "2", tmp_path / "parts" / part / "2")
-    assert verify(tmp_path / "parts").examples == 2
+    assert verify(tmp_path / "parts").contents.examples == 2
+
+
+def test_a_folder_of_boxes_is_read_too(tmp_path: Path) -> None:
+    for split, site in (("train", "1001"), ("val", "2002")):
+        (tmp_path / "images" / split).mkdir(parents=True)
+        (tmp_path / "labels" / split).mkdir(parents=True)
+        Pillow.new("RGB", (40, 20)).save(tmp_path / "images" / split / f"{site}_A_f000001.png")
+        (tmp_path / "labels" / split / f"{site}_A_f000001.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    contents = verify(tmp_path).contents
+    assert (contents.examples, contents.boxes, contents.sites, contents.unreadable) == (2, 2, ("1001", "2002"), ())
+    path = tmp_path / "images" / "val" / "2002_A_f000001.png"
+    path.write_bytes(path.read_bytes()[:60])
+    (tmp_path / "labels" / "train" / "1001_A_f000001.txt").write_text("0 0.5 0.5 0.2\n")
+    findings = verify(tmp_path)
+    assert not findings.sound
+    named = [problem.name for problem in findings.contents.unreadable]
+    assert named == ["labels/train/1001_A_f000001.txt:1", "images/val/2002_A_f000001.png"]
 
 
 def test_what_cannot_be_verified(tmp_path: Path, cmaterdb: Path) -> None:
     with pytest.raises(FileAccessError, match="is no folder"):
         verify(tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"holds no shankha-data\.json, and is no folder of digits either"):
+    with pytest.raises(InputError, match=r"holds no shankha-data\.json, and is no folder of digits .* of detections"):
         verify(tmp_path / "empty")
     manifest = json.loads((cmaterdb / MANIFEST).read_text())
     (cmaterdb / MANIFEST).write_text(json.dumps(manifest | {"format_version": 99}))
