@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.detector import BoxTargets, Detector
+from models.detector import BoxTargets, Detector, anchor_grid
 from models.yolox_loss import detection_loss
 
-STRIDES = (8, 16, 32)
 _WIDTHS = (16, 32, 64, 128, 256)  # a quarter of the full YOLOX
 _DEPTHS = (1, 3, 3, 1)  # a third
 _HEAD_WIDTH = 64
@@ -214,28 +213,17 @@ class YoloxNano(Detector):
 
 def _decoded(levels: list[tuple[Tensor, Tensor, Tensor]]) -> YoloxOutput:
     """Head outputs of the three levels -> boxes and logits, always in float32."""
-    corners, strides = _anchors([(box.shape[2], box.shape[3]) for box, _, _ in levels], levels[0][0].device)
+    sizes = tuple((box.shape[2], box.shape[3]) for box, _, _ in levels)
+    centres, strides = anchor_grid(sizes, levels[0][0].device)
     box, objectness, classes = (
         torch.cat([part.flatten(2) for part in parts], dim=2).transpose(1, 2).float()
         for parts in zip(*levels, strict=True)
     )
     scale = strides[:, None]
-    centre = box[..., :2] * scale + corners
+    centre = box[..., :2] * scale + (centres - scale / 2)  # YOLOX counts from the corner of a cell
     half = box[..., 2:].clamp(max=_LARGEST_LOG_SIDE).exp() * (scale / 2)
     boxes = torch.cat([centre - half, centre + half], dim=-1)
-    return YoloxOutput(boxes, objectness[..., 0], classes, corners + scale / 2, strides)
-
-
-def _anchors(sizes: list[tuple[int, int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Left top corners (A, 2) and strides (A,) of all cells, in input pixels, row by row."""
-    corners, strides = [], []
-    for (height, width), stride in zip(sizes, STRIDES, strict=True):
-        rows, columns = torch.meshgrid(
-            torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
-        )
-        corners.append(torch.stack([columns, rows], dim=-1).reshape(-1, 2).float() * stride)
-        strides.append(torch.full((height * width,), float(stride), device=device))
-    return torch.cat(corners), torch.cat(strides)
+    return YoloxOutput(boxes, objectness[..., 0], classes, centres, strides)
 
 
 def joint_logits(objectness: Tensor, classes: Tensor) -> Tensor:

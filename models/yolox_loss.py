@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.detector import BoxTargets
+from models.detector import BoxTargets, taught_anchors
 
 if TYPE_CHECKING:
     from models.yolox import YoloxOutput
@@ -51,8 +51,9 @@ def detection_loss(raw: YoloxOutput, targets: BoxTargets) -> Tensor:
         boxes = (1 - giou(predicted, targets.xyxy[assigned.target])).sum()
         objects = torch.zeros_like(raw.objectness)
         objects[assigned.image, assigned.anchor] = 1.0
+        learns = torch.maximum(taught_anchors(raw.centres, targets).float(), objects)
         objectness = functional.binary_cross_entropy_with_logits(
-            raw.objectness, objects, weight=torch.maximum(_taught(raw, targets), objects), reduction="sum"
+            raw.objectness, objects, weight=learns, reduction="sum"
         )
         logits = raw.classes[assigned.image, assigned.anchor]
         wanted = functional.one_hot(targets.labels[assigned.target], logits.shape[1]) * assigned.overlap[:, None]
@@ -120,16 +121,6 @@ def _own_ious(boxes: Tensor, targets: BoxTargets) -> Tensor:
     shared = width.clamp(min=0) * height.clamp(min=0)
     area = (right - left) * (bottom - top) + (own_right - own_left) * (own_bottom - own_top)
     return shared / (area - shared).clamp(min=1e-9)
-
-
-def _taught(raw: YoloxOutput, targets: BoxTargets) -> Tensor:
-    """(N, A) float32: 1 where objectness learns, 0 outside the labelled boxes of pictures labelled in part."""
-    taught = targets.exhaustive[:, None].repeat(1, raw.objectness.shape[1])
-    left_top = raw.centres[None] - targets.xyxy[:, None, :2]
-    right_bottom = targets.xyxy[:, None, 2:] - raw.centres[None]
-    target, anchor = torch.nonzero(torch.minimum(left_top, right_bottom).amin(dim=2) > 0, as_tuple=True)
-    taught[targets.image[target], anchor] = True
-    return taught.float()
 
 
 def giou(boxes: Tensor, others: Tensor) -> Tensor:

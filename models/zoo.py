@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import torch
 from torch import nn
@@ -21,6 +21,12 @@ def _yolox_nano(**options: Any) -> Detector:
     return YoloxNano(**options)
 
 
+def _ultralytics(layout: Literal["yolo11n", "yolo26n"], **options: Any) -> Detector:
+    from models.ultralytics_detectors import UltralyticsDetector  # noqa: PLC0415 - takes seconds
+
+    return UltralyticsDetector(layout, **options)
+
+
 _DIGIT_NETWORKS: Final[Mapping[str, Callable[..., nn.Module]]] = MappingProxyType(
     {
         "compact": CompactNet,
@@ -28,7 +34,13 @@ _DIGIT_NETWORKS: Final[Mapping[str, Callable[..., nn.Module]]] = MappingProxyTyp
         "vgg5-spinal": partial(Vgg5, spinal_width=32),
     }
 )
-_DETECTORS: Final[Mapping[str, Callable[..., Detector]]] = MappingProxyType({"yolox-nano": _yolox_nano})
+_DETECTORS: Final[Mapping[str, Callable[..., Detector]]] = MappingProxyType(
+    {
+        "yolox-nano": _yolox_nano,
+        "yolo11n": partial(_ultralytics, "yolo11n"),
+        "yolo26n": partial(_ultralytics, "yolo26n"),
+    }
+)
 
 
 def digit_networks() -> tuple[str, ...]:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -56,3 +59,9 @@ def test_every_detector_keeps_the_contract(name: str) -> None:
 def test_unknown_networks_and_options_are_refused(name: str, options: dict[str, int]) -> None:
     with pytest.raises(ConfigurationError):
         zoo.build(name, **options)
+
+
+def test_who_reads_digits_does_not_wait_for_ultralytics() -> None:
+    lines = "import sys; from models import zoo; zoo.build('compact'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
+    assert not {"ultralytics", "models.ultralytics_detectors", "models.yolox"} & set(done.stdout.split())
