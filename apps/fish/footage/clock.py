@@ -28,6 +28,7 @@ class FrameClock:
         last: The timestamp placed last.
         number: The number placed last; -1 before the first.
         estimated: Frames without a timestamp of their own.
+        end: When the last frame ends that is known of.
     """
 
     unit: float
@@ -39,14 +40,16 @@ class FrameClock:
     last: int | None = None
     number: int = -1
     estimated: int = 0
+    end: int = 0
     _keys: list[tuple[int, bool]] = field(default_factory=list)
     _refused: set[int] = field(default_factory=set)
     _offset: int = 0
 
-    def packet(self, key: int | None, *, keyframe: bool, wanted: bool = True) -> None:
+    def packet(self, key: int | None, *, keyframe: bool, wanted: bool = True, duration: int = 0) -> None:
         """A packet that holds a frame has been read; it is `wanted` where it goes to the decoder."""
         if key is None:
             return
+        self.end = max(self.end, key + self._offset + (duration or self.usual_gap))
         if self.origin is None and keyframe:
             self.origin = key
         # What lies before the first keyframe cannot be decoded, and so is no frame of the file.
@@ -76,18 +79,14 @@ class FrameClock:
         else:
             self.last = self._time(stamp)
             passed, missing = self._take_up_to(self.last)
+        if self.last is not None:
+            self.end = max(self.end, self.last + 1)
         self.origin = self.last if self.origin is None else self.origin
         if self.holes and before is not None and self.last is not None:
             vanished = max(0, round((self.last - before) / self.usual_gap) - 1 - passed)
             passed, missing = passed + vanished, missing + vanished
         self.number += 1 + passed
         return missing
-
-    @property
-    def end(self) -> int:
-        """The timestamp of the last frame that is known of."""
-        keys = [key + self._offset for key, _ in self._keys]
-        return max([self.last or 0, *keys])
 
     def rest(self) -> tuple[int, int]:
         """Frames after the last one that came out, and how many of them were wanted."""

@@ -48,7 +48,7 @@ class Decoder:
     def _all(self, packets: Iterable[Packet]) -> Iterator[VideoFrame]:
         for packet in packets:
             key = self.video.key(packet)
-            self.clock.packet(key, keyframe=packet.is_keyframe)
+            self.clock.packet(key, keyframe=packet.is_keyframe, duration=packet.duration or 0)
             yield from self._decoded(packet, key)
         yield from self._flushed()
 
@@ -57,10 +57,11 @@ class Decoder:
         waiting: list[VideoFrame] = []
         for packet in packets:
             key = self.video.key(packet)
-            self.clock.packet(key, keyframe=packet.is_keyframe, wanted=packet.is_keyframe)
+            is_key = packet.is_keyframe
+            self.clock.packet(key, keyframe=is_key, wanted=is_key, duration=packet.duration or 0)
             while waiting and (waiting[0].pts is None or key is None or waiting[0].pts < key):
                 yield waiting.pop(0)
-            if packet.is_keyframe:
+            if is_key:
                 waiting.extend(self._decoded(packet, key))
         yield from waiting
         yield from self._flushed()

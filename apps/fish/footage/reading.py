@@ -92,12 +92,12 @@ class ChapterReader:
         video, tally, clock = self._video, self._tally, self._clock
         rest, rest_wanted = clock.rest() if self._ended else (0, 0)
         frames = clock.number + 1
-        duration = self._seconds(clock.end + self._last_duration) if frames else 0.0
+        duration = self._seconds(clock.end) if frames else 0.0
         stated = video.stated_duration
         truncated = video.cut_short or bool(video.broken_off) or (self._ended and stated - duration > _ENDS_EARLY)
         expected = frames + rest
         rate = expected / duration if duration else float(video.rate)
-        if truncated:
+        if truncated or (clock.holes and video.format == "avi"):
             expected = max(expected, video.listed or round(stated * rate))
         wanted = tally.decoded + tally.missing + rest_wanted if self._keyframes_only else expected
         return ChapterAccount(
@@ -128,7 +128,6 @@ class ChapterReader:
         self._tally = Tally()
         self._tick = -1
         self._previous: int | None = None
-        self._last_duration = 0
         self._upright = True
         self._ended = False
 
@@ -212,7 +211,6 @@ class ChapterReader:
 
     def _look_at(self, frame: VideoFrame) -> None:
         self._previous = self._last
-        self._last_duration = frame.duration or self._video.usual_gap
         self._upright = round(frame.rotation / 90) % 2 == 0
 
     def _is_sampled(self, frame: VideoFrame) -> bool:
