@@ -35,8 +35,8 @@ class Fragmentation(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ratio: Annotated[float, Field(gt=0, le=10)] = 0.6
-    spread: Annotated[float, Field(ge=0, le=3)] = 0.35
+    ratio: Annotated[float, Field(gt=0, le=10)] = 0.97
+    spread: Annotated[float, Field(ge=0, le=3)] = 0.3
 
 
 class CountSettings(BaseModel):
@@ -253,10 +253,10 @@ def individuals(scores: NDArray[np.float64], max_n: int, fragmentation: Fragment
     """
     if not len(scores):
         return Individuals(0, float(max_n), float(max_n), float(max_n))
-    ratio, expected = fragmentation.ratio, float(scores.sum())
+    ratio, expected = fragmentation.ratio, math.fsum(scores)  # whatever the order of the tracks
     most_ratio = ratio * math.exp(_QUANTILE_95 * fragmentation.spread)
     least_ratio = ratio**2 / most_ratio
-    doubt = ratio * _QUANTILE_95 * math.sqrt(float((scores * (1 - scores)).sum()))
+    doubt = ratio * _QUANTILE_95 * math.sqrt(math.fsum(scores * (1 - scores)))
     estimate = ratio * expected
     low = estimate - math.hypot(estimate - least_ratio * expected, doubt)
     high = estimate + math.hypot(most_ratio * expected - estimate, doubt)
