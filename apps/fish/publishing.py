@@ -7,13 +7,15 @@ removed first: files without an entry do not hold, and are written anew.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from apps.fish.footage import FootageProblem
-from apps.fish.ledger import Ledger
+from apps.fish.ledger import LEDGER, Ledger
 from apps.fish.results import DeploymentResult, Writer
 from apps.spreadsheets import harmless, spreadsheet
 from data.errors import FileAccessError, InputError
@@ -26,6 +28,9 @@ UNFINISHED: Final = "UNFINISHED.txt"
 PROBLEM_COLUMNS: Final = ("deployment", "file", "line", "kind", "problem", "what_to_do", "footage_lost")
 
 _STAGING: Final = ".writing"
+_UNSAFE: Final = re.compile(r'[\x00-\x1f/\\:*?"<>|]')
+_LONGEST: Final = 100
+_OWN: Final = {name.casefold() for name in (MAXN, PROBLEMS, SUMMARY, UNFINISHED, LEDGER)}
 
 
 class Results:
@@ -75,8 +80,9 @@ class Results:
         staging = self.folder / _STAGING
         with _told(self.folder):
             shutil.rmtree(staging, ignore_errors=True)
-            (staging / opcode).mkdir(parents=True)
-            written = [path for writer in self.writers for path in writer(result, staging / opcode)]
+            own = staging / folder_name(opcode)
+            own.mkdir(parents=True)
+            written = [path for writer in self.writers for path in writer(result, own)]
             hashes = {path.relative_to(staging).as_posix(): sha256_of(path) for path in written}
             self.withdraw(opcode, but=frozenset(hashes))
             for name in hashes:
@@ -105,7 +111,7 @@ class Results:
         """
         with _told(self.folder), whole_file(self.folder / MAXN) as temporary, temporary.open("wb") as stream:
             columns = b""
-            for table in (self.folder / opcode / MAXN for opcode in opcodes):
+            for table in (self.folder / folder_name(opcode) / MAXN for opcode in opcodes):
                 head, _, rows = table.read_bytes().partition(b"\n")
                 if columns not in {b"", head}:
                     raise InputError(table, "has other columns than the tables before", cure="survey it again")
@@ -119,6 +125,14 @@ class Results:
                 where = [harmless(problem.opcode), harmless(label_of(problem.file, disk)), problem.line or ""]
                 what = [harmless(problem.what), harmless(problem.cure)]
                 table.writerow([*where, problem.kind, *what, "yes" if problem.loss else "no"])
+
+
+def folder_name(opcode: str) -> str:
+    """The name of a deployment's folder: its opcode, made harmless where it is no name for a folder of its own."""
+    name = _UNSAFE.sub("_", opcode).strip(" .")[:_LONGEST]
+    if name == opcode and name.casefold() not in _OWN:
+        return name
+    return f"{name}-{hashlib.sha256(opcode.encode()).hexdigest()[:8]}"
 
 
 def label_of(path: Path, disk: Path) -> str:

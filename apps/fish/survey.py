@@ -194,9 +194,7 @@ def _told(outcome: Round, out: Path, seconds: float) -> str:
     ]
     if outcome.new_seconds:
         speed = outcome.new_seconds / max(seconds, 0.01)
-        lines.append(
-            f"{timedelta(seconds=round(outcome.new_seconds))} were read now, at {speed:.1f} times their speed."
-        )
+        lines.append(f"{timedelta(seconds=round(outcome.new_seconds))} were read now, at {speed:.1f} times real time.")
     if outcome.resumed:
         lines.append(f"{outcome.resumed} of the deployments were done before and have not changed.")
     lines.append(f"The numbers are in {out / MAXN}, those of each deployment in its folder beside it.")

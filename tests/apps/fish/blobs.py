@@ -13,15 +13,23 @@ import av
 import cv2
 import numpy as np
 
+from apps.fish import detecting
 from apps.fish.detecting import Model
 from data.detections import Detections
 from data.preprocess import Image
 
 WIDTH, HEIGHT, RATE = 96, 64, 30
+SPELL = 10
+WHITE = 99
+"""So many blobs leave no water between them."""
+SEGMENT = 20
+"""Samples of a segment, so that short clips have many."""
 
 
 def blob_frame(number: int, blobs: int) -> Image:
     """Blobs that swim to the right, on dark water."""
+    if blobs == WHITE:
+        return np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
     frame = np.full((HEIGHT, WIDTH, 3), (60, 40, 20), np.uint8)
     for blob in range(blobs):
         left = (number // 2 + 37 * blob) % (WIDTH - 12)
@@ -30,13 +38,13 @@ def blob_frame(number: int, blobs: int) -> Image:
 
 
 def write_clip(path: Path, frames: int, blobs: Sequence[int] = (1, 3, 0, 2), first: int = 0) -> Path:
-    """A video whose number of blobs changes every 50 frames."""
+    """A video whose number of blobs changes every `SPELL` frames."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=RATE, options={"preset": "ultrafast", "crf": "18", "g": "30"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for number in range(frames):
-            picture = blob_frame(first + number, blobs[(first + number) // 50 % len(blobs)])
+            picture = blob_frame(first + number, blobs[(first + number) // SPELL % len(blobs)])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
         container.mux(stream.encode(None))
     return path
@@ -61,7 +69,10 @@ def _blobs(frame: Image) -> Detections:
 
 @dataclass(frozen=True)
 class BlobSource:
-    """Takes the place of `ArtifactSource`: the folder's name is the model's identity."""
+    """Takes the place of `ArtifactSource`: the folder's name is the model's identity.
+
+    Loaded in a worker process, it also makes segments short there.
+    """
 
     folder: Path
 
@@ -69,6 +80,7 @@ class BlobSource:
         return Model("blobs", self.folder.name, ("fish",), 0.5, 0.05)
 
     def load(self) -> BlobDetector:
+        detecting.SEGMENT = SEGMENT
         return BlobDetector()
 
 
@@ -86,4 +98,5 @@ class DeadlySource(BlobSource):
     """Loads the detector that ends its process."""
 
     def load(self) -> BlobDetector:
+        super().load()
         return DeadlyDetector()
