@@ -1,4 +1,4 @@
-"""Weights to begin a run with: those of another run, or published ones."""
+"""Weights that a detector begins a run with: those of another run, or published ones."""
 
 from __future__ import annotations
 

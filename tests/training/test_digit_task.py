@@ -12,6 +12,7 @@ import torch
 from data.errors import ConfigurationError, InputError
 from data.labels import NOT_A_DIGIT
 from data.synth.handwriting import Hand, write_digit
+from training.checkpoint import save_weights
 from training.recipe import DigitRecipe
 from training.run import train
 from training.tasks.digits import DigitTask
@@ -93,6 +94,17 @@ def test_repeat_and_limit(root: Path) -> None:
     assert not {ink.tobytes() for ink in repeated.train.inks} & {ink.tobytes() for ink in repeated.held.inks}
     limited = DigitTask(recipe(data={"train": [{"folder": "drawn"}], "limit": 50}), root)
     assert len(limited.train) == 50
+
+
+def test_a_run_starts_from_another_runs_weights(root: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    first = DigitTask(recipe(), root).network()
+    save_weights(first, weights)
+    started = DigitTask(recipe(start_from=str(weights)), root).network()
+    assert all(torch.equal(value, started.state_dict()[name]) for name, value in first.state_dict().items())
+    weights.write_bytes(b"damaged")
+    with pytest.raises(InputError, match="weights"):
+        DigitTask(recipe(start_from=str(weights)), root).network()
 
 
 def test_unknown_sources_and_empty_datasets_are_refused(root: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from data.readers import DigitSet, read_digits
 from data.splits import stratified_holdout
 from models import zoo
 from training.augmentation.handwriting import HandwritingAugmenter
+from training.checkpoint import load_weights
 from training.recipe import DigitRecipe, DigitSource
 from training.regularization import regularized, smoothed, soft_cross_entropy
 from training.report import plot_confusion, plot_sheet
@@ -161,7 +162,7 @@ class DigitTask(Task[DigitBatch]):
     """
 
     def __init__(self, recipe: DigitRecipe, root: Path) -> None:
-        self.recipe = recipe
+        self.recipe, self.root = recipe, root
         own = load_inks(recipe.data.train, root, recipe.preprocessing)
         _, source = np.unique(own.sources, return_inverse=True)
         strata = source * len(DIGIT_CLASSES) + own.labels
@@ -175,8 +176,11 @@ class DigitTask(Task[DigitBatch]):
             self.held = _both(self.held, other)
 
     def network(self) -> nn.Module:
-        """A fresh network of the recipe."""
-        return zoo.build(self.recipe.network.name, **self.recipe.network.options)
+        """The recipe's network, started from another run's weights where it names some."""
+        network = zoo.build(self.recipe.network.name, **self.recipe.network.options)
+        if self.recipe.start_from is not None:
+            load_weights(network, self.root / self.recipe.start_from)
+        return network
 
     @property
     def steps(self) -> int:
