@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -215,13 +215,17 @@ class _Running:
         one = planned.deployment
         try:
             result = result_of(one, read, self.survey.model.names, settings.tracking, settings.counting, problems)
-            self.survey.results.publish(result, key)
+            result = replace(result, model=self.survey.model, sampling=settings.sampling)
+            hidden = self.survey.results.publish(result, key)
         except (ArgumentError, InputError) as error:
             self.survey.results.withdraw(one.opcode)
             problem = FootageProblem.of(error, "not_counted", opcode=one.opcode)
             self.outcome.problems.append(problem)
             self.survey.say(problem)
             return False
+        self.outcome.problems += hidden
+        for problem in hidden:
+            self.survey.say(problem)
         return True
 
     def _read(self, part: PlannedChapter, state: ChapterState) -> ReadChapter:

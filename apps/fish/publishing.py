@@ -16,7 +16,7 @@ from typing import Final
 
 from apps.fish.footage import FootageProblem
 from apps.fish.ledger import LEDGER, Ledger
-from apps.fish.results import DeploymentResult, Writer
+from apps.fish.results import DeploymentResult, EvidenceWriter, Writer
 from apps.spreadsheets import harmless, spreadsheet
 from data.errors import FileAccessError, InputError
 from data.files import sha256_of, whole_file
@@ -24,13 +24,14 @@ from data.files import sha256_of, whole_file
 MAXN: Final = "maxn.csv"
 PROBLEMS: Final = "problems.csv"
 SUMMARY: Final = "summary.json"
+REPORT: Final = "report.html"
 UNFINISHED: Final = "UNFINISHED.txt"
 PROBLEM_COLUMNS: Final = ("deployment", "file", "line", "kind", "problem", "what_to_do", "footage_lost")
 
 _STAGING: Final = ".writing"
 _UNSAFE: Final = re.compile(r'[\x00-\x1f/\\:*?"<>|]')
 _LONGEST: Final = 100
-_OWN: Final = {name.casefold() for name in (MAXN, PROBLEMS, SUMMARY, UNFINISHED, LEDGER)}
+_OWN: Final = {name.casefold() for name in (MAXN, PROBLEMS, SUMMARY, REPORT, UNFINISHED, LEDGER)}
 
 
 class Results:
@@ -40,12 +41,14 @@ class Results:
         folder: The folder of results.
         ledger: Its ledger.
         writers: What writes the files of a deployment.
+        evidence: What writes pictures and clips of it.
     """
 
-    def __init__(self, folder: Path, ledger: Ledger, writers: Sequence[Writer]) -> None:
+    def __init__(self, folder: Path, ledger: Ledger, writers: Sequence[Writer], evidence: EvidenceWriter) -> None:
         self.folder = folder
         self.ledger = ledger
         self.writers = writers
+        self.evidence = evidence
 
     def begin(self) -> None:
         """Take away what holds only when a survey has ended.
@@ -56,7 +59,7 @@ class Results:
         note = "This survey is not finished. Run the same command again: it goes on where it stopped.\n"
         with _told(self.folder):
             (self.folder / UNFINISHED).write_text(note, encoding="utf-8")
-            for name in (MAXN, PROBLEMS, SUMMARY):
+            for name in (MAXN, PROBLEMS, SUMMARY, REPORT):
                 (self.folder / name).unlink(missing_ok=True)
             shutil.rmtree(self.folder / _STAGING, ignore_errors=True)
 
@@ -70,8 +73,11 @@ class Results:
         known, files = self.ledger.deployments().get(opcode, ("", {}))
         return known == key and all(_is(self.folder / name, digest) for name, digest in files.items())
 
-    def publish(self, result: DeploymentResult, key: str) -> None:
+    def publish(self, result: DeploymentResult, key: str) -> list[FootageProblem]:
         """Write a deployment's files in the place of earlier ones.
+
+        Returns:
+            What could not be shown; while there is such a thing the key does not hold, and it is tried again.
 
         Raises:
             FileAccessError: The folder cannot be written, or the disk is full.
@@ -83,13 +89,15 @@ class Results:
             own = staging / folder_name(opcode)
             own.mkdir(parents=True)
             written = [path for writer in self.writers for path in writer(result, own)]
-            hashes = {path.relative_to(staging).as_posix(): sha256_of(path) for path in written}
+            shown, problems = self.evidence(result, own)
+            hashes = {path.relative_to(staging).as_posix(): sha256_of(path) for path in (*written, *shown)}
             self.withdraw(opcode, but=frozenset(hashes))
             for name in hashes:
                 (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (staging / name).replace(self.folder / name)
             shutil.rmtree(staging, ignore_errors=True)
-        self.ledger.keep_deployment(opcode, key, hashes)
+        self.ledger.keep_deployment(opcode, "" if problems else key, hashes)
+        return problems
 
     def withdraw(self, opcode: str, but: frozenset[str] = frozenset()) -> None:
         """Remove a deployment's files, but those about to be replaced; what others have put beside them stays."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from apps.fish.counts import CountSettings, DeploymentCounts
-from apps.fish.footage import ChapterAccount, Deployment, FootageProblem
+from apps.fish.detecting import Model
+from apps.fish.footage import ChapterAccount, Deployment, FootageProblem, Sampling
 from apps.fish.records import DeploymentRecords
 
 
@@ -30,7 +31,8 @@ class DeploymentResult:
     """A deployment, detected, tracked and counted.
 
     `chapters` are those that gave at least an account, `records.files` their labels; `records` hold also detections
-    too weak to count. `problems` is what a person must know about the footage.
+    too weak to count. `problems` is what a person must know about the footage; `model` and `sampling` say what
+    looked at which of its frames.
     """
 
     deployment: Deployment
@@ -39,6 +41,8 @@ class DeploymentResult:
     counts: DeploymentCounts = field(repr=False)
     settings: CountSettings
     problems: tuple[FootageProblem, ...]
+    model: Model | None = None
+    sampling: Sampling | None = None
 
     @property
     def complete(self) -> bool:
@@ -48,3 +52,6 @@ class DeploymentResult:
 
 Writer: TypeAlias = Callable[[DeploymentResult, Path], list[Path]]
 """Writes files of one kind into the deployment's folder, which exists, and says which; same result, same bytes."""
+
+EvidenceWriter: TypeAlias = Callable[[DeploymentResult, Path], tuple[list[Path], list[FootageProblem]]]
+"""The same from the footage itself, which may be gone: what cannot be shown is told, and costs no table."""

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from apps.fish.counts import CountSettings
 from apps.fish.detecting import Model
+from apps.fish.evidence import write_evidence
 from apps.fish.footage import Deployment, FootageProblem, find_deployments, parse_sampling
 from apps.fish.job import Round, Survey, SurveySettings
 from apps.fish.ledger import Ledger
@@ -87,7 +88,7 @@ def survey(  # noqa: PLR0913, PLR0917  an option each
     sampling = parse_sampling(every)
     settings = SurveySettings(disk, source, sampling, counting, TrackingSettings(), workers or _half_the_cores())
     with Ledger(_folder(out)) as ledger:
-        job = Survey(settings, known, ledger, Results(out, ledger, WRITERS), Console(stderr=True))
+        job = Survey(settings, known, ledger, Results(out, ledger, WRITERS, write_evidence), Console(stderr=True))
         started = time.perf_counter()
         outcome = _surveyed(job, _Disk(disk, metadata, out, ledger), watch)
         seconds = time.perf_counter() - started
