@@ -18,11 +18,12 @@ import cv2
 from apps.digits.cells import cut_cells
 from apps.digits.locate import LEAST_LINE, locate_cells
 from apps.digits.pages import PageRef, load_page
-from apps.digits.pictures import crop_sheet, draw_overlay, write_jpeg
+from apps.digits.pictures import crop_sheet, draw_overlay
 from apps.digits.reading import Reader, judge_page, read_cells
 from apps.digits.register import CORNERS, PageError, Register, Registration
 from apps.digits.sheet import Sheet
 from apps.digits.store import PageNames, Store, identity_of
+from apps.pictures import write_jpeg
 from apps.processes import interrupts_held, live_for_parent
 from data.errors import FileAccessError, ShankhaError
 from data.files import sha256_of

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 import cv2
 import numpy as np
-from PIL import Image as Pillow
-from PIL import ImageDraw, ImageFont
 
 from apps.digits.locate import CellPlace
 from apps.digits.register import PIXELS_PER_MM
-from data.files import write_bytes
+from apps.pictures import BENGALI_FONT, LATIN_FONT, letters
 from data.labels import BENGALI
 from data.preprocess import Image
 from data.types import CellReading, CellState, SourceBox
@@ -31,12 +28,8 @@ _NAMES: Final[dict[CellState, str]] = {
     "struck": "crossed out or no digit",
     "doubtful": "to check",
 }
-_FONTS: Final = Path(__file__).parent / "fonts"
-_BENGALI_FONT: Final = _FONTS / "NotoSansBengali-Bold.ttf"
-_LATIN_FONT: Final = _FONTS / "NotoSans-Bold.ttf"
 _READING_MM: Final = 3.6
 _MARGIN_MM: Final = 1.0
-_QUALITY: Final = 85
 
 
 def draw_overlay(page: Image, places: Sequence[CellPlace], cells: Sequence[CellReading]) -> Image:
@@ -60,24 +53,14 @@ def _sign(state: CellState, value: int | None) -> Image | None:
     """What stands below a cell: its digit, with a question mark where it is to be checked; a cross for no digit."""
     size = round(_READING_MM * PIXELS_PER_MM)
     if state == "struck":
-        return _rendered("×", size, _LATIN_FONT)
-    parts = [] if value is None else [_rendered(BENGALI[value], size, _BENGALI_FONT)]
+        return letters("×", size, LATIN_FONT)
+    parts = [] if value is None else [letters(BENGALI[value], size, BENGALI_FONT)]
     if state == "doubtful":
-        parts.append(_rendered("?", size, _LATIN_FONT))
+        parts.append(letters("?", size, LATIN_FONT))
     if not parts:
         return None
     height = max(part.shape[0] for part in parts)
     return np.hstack([np.pad(part, ((height - part.shape[0], 0), (0, 2))) for part in parts])
-
-
-@cache
-def _rendered(text: str, height: int, font: Path) -> Image:
-    """(h, w) uint8 coverage of the text, cropped to its letters; `height` is the font's size in pixels."""
-    face = ImageFont.truetype(str(font), height)
-    left, top, right, bottom = face.getbbox(text)
-    canvas = Pillow.new("L", (max(1, int(right - left)), max(1, int(bottom - top))), 0)
-    ImageDraw.Draw(canvas).text((-left, -top), text, fill=255, font=face)
-    return np.asarray(canvas, np.uint8)
 
 
 def _stamp(picture: Image, glyph: Image, corner: tuple[int, int], colour: tuple[int, int, int]) -> None:
@@ -98,7 +81,7 @@ def _draw_legend(picture: Image) -> None:
     x, size = round(12 * PIXELS_PER_MM), round(3.2 * PIXELS_PER_MM)
     for state, name in _NAMES.items():
         cv2.rectangle(picture, (x, 12), (x + size, 12 + size), COLOURS_BGR[state], 3)
-        glyph = _rendered(name, size, _LATIN_FONT)
+        glyph = letters(name, size, LATIN_FONT)
         _stamp(picture, glyph, (x + size + 10, 12 + (size - glyph.shape[0]) // 2), (60, 60, 60))
         x += size + glyph.shape[1] + 40
 
@@ -130,9 +113,3 @@ def _copy(page: Image, corner: tuple[int, int], target: Image) -> None:
     x0, y0 = max(0, left), max(0, top)
     part = page[y0 : max(y0, top + target.shape[0]), x0 : max(x0, left + target.shape[1])]
     target[y0 - top : y0 - top + part.shape[0], x0 - left : x0 - left + part.shape[1]] = part
-
-
-def write_jpeg(path: Path, picture: Image) -> None:
-    """Write the picture, whole or not at all."""
-    _, packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    write_bytes(path, packed.tobytes())

@@ -27,7 +27,7 @@ from data.errors import ConfigurationError
 from data.files import write_bytes
 from data.forms import MARGIN_MM, MARKER_MM, QUIET_MM, Box, FieldPlace, Form, PageLayout, lay_out, load_form
 
-FONTS: Final = Path(__file__).parent / "fonts"
+FONTS: Final = Path(__file__).parents[1] / "fonts"
 HOW_TO_WRITE: Final = "প্রতি ঘরে একটি অঙ্ক লিখুন, কালো বা নীল কলমে  ·  One digit per box, in black or blue pen"
 CELL_COLOUR: Final = (255, 192, 140)
 CELL_LINE_MM: Final = 0.3
