@@ -10,13 +10,12 @@ detector are needed: see `benchmarks/shoals.py`. `trackeval` gives HOTA and IDF1
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import io
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from trackeval.metrics import HOTA, Identity
 from apps.fish.counts import Fragmentation, confirmed_tracks, counts_per_sample, individuals, track_scores
 from apps.fish.records import TrackedObservations
 from apps.fish.tracking import LIBRARY_RATE, REFERENCE_RATE, TrackingSettings, follow, track
+from benchmarks.sections import Section, run
 from benchmarks.shoals import RATE, WATERS, Eyes, Scene, footage, shoal
 from data.boxes import ious
 from data.files import write_text
@@ -41,33 +41,17 @@ DRAWS = 7
 CONFIRMED = 3
 Draw = dict[str, float]
 
-TEXT = """# Which tracker, and what tracks are worth
+INTRODUCTION = f"""# Which tracker, and what tracks are worth
 
 Printed by `python -m benchmarks.tracking search trackers individuals`. Fish are simulated and nothing is drawn: the
-detector is simulated too (it misses, jitters, sees fish where there are none; `benchmarks/shoals.py`), {rate} samples a
-second, clips of {seconds} s. So this ranks trackers and tells how tracks break; it is no promise about real footage.
-Scores are means over clips, in per cent (trackeval). Tracks of fewer than {confirmed} sightings are left out.
-
-All trackers are those of the library `trackers` (Apache-2.0), which takes times in seconds and needs no torch. A fish
+detector is simulated too (it misses, jitters, sees fish where there are none; `benchmarks/shoals.py`), {RATE} samples
+a second, clips of {SECONDS} s. So this ranks trackers and tells how tracks break; it is no promise about real footage.
+Scores are means over clips, in per cent (trackeval). Tracks of fewer than {CONFIRMED} sightings are left out. A fish
 that was away for three seconds counts as another.
 
-### Search
+All trackers are those of the library `trackers` (Apache-2.0), which takes times in seconds and needs no torch.
 
-The best of {draws} settings, the same draws for each, on six tuning clips. At {rate} samples a second a small fish
-leaves its own box between two samples: growing the boxes before they are compared matters more than the tracker.
-
-{search}
-### Trackers, on other clips
-
-"as shipped" is `TrackingSettings()`: ByteTrack with grown boxes, its settings refined by hand from the search.
-
-{trackers}
-### Individuals from tracks
-
-For each expected confirmed track there were {ratio} individuals (geometric mean over 28 clips, spread of the logarithm
-{spread}). With these numbers, on 28 other clips; in brackets the mean absolute error:
-
-{individuals}"""
+"""
 
 RANGES: dict[str, tuple[float, ...]] = {
     "buffer": (1, 2, 3),
@@ -198,34 +182,49 @@ def _run(scene: Scene, method: str, draw: Draw) -> Score:
     return score(scene, lambda: follow(scene.observations, METHODS[method](draw), draw["buffer"]))
 
 
-def search() -> dict[str, Any]:
+def search(_runs: Path) -> Section:
     """The settings of every tracker that give the best mean HOTA on the tuning clips, of the same draws."""
     rng = np.random.default_rng(1)
     draws = [{name: float(rng.choice(values)) for name, values in RANGES.items()} for _ in range(DRAWS)]
     clips = tuning_clips()
-    best: dict[str, Any] = {}
+    rows = []
     for method in METHODS:
         hotas = [float(np.mean([_run(clip, method, draw).hota for clip in clips])) for draw in draws]
-        best[method] = {"hota": max(hotas), "settings": draws[int(np.argmax(hotas))]}
-        print(method, best[method], flush=True)
-    return best
+        best = draws[int(np.argmax(hotas))]
+        rows.append((method, f"{100 * max(hotas):.1f}", ", ".join(f"{name} {value:g}" for name, value in best.items())))
+    note = (
+        f"The best of {DRAWS} settings, the same draws for each, on six tuning clips. At {RATE} samples a second a "
+        "small fish leaves its own box between two samples, so that it helps to grow boxes before they are compared."
+    )
+    return Section.of("Search", note, ("tracker", "HOTA", "settings"), rows)
 
 
-def compare(best: dict[str, Any]) -> dict[str, Any]:
-    rows = []
+def _found() -> dict[str, Draw]:
+    """The settings that `search` kept."""
+    rows = json.loads(KEPT.read_text(encoding="utf-8"))["search"]["rows"]
+    pairs = {method: [setting.split() for setting in settings.split(", ")] for method, _, settings in rows}
+    return {method: {name: float(value) for name, value in settings} for method, settings in pairs.items()}
+
+
+def compare(_runs: Path) -> Section:
+    """Every tracker with its best settings, on clips that none was tuned on."""
+    best, rows = _found(), []
     for kind, clips in other_clips(200, 1).items():
-        runs = {method: [_run(clip, method, best[method]["settings"]) for clip in clips] for method in METHODS}
+        runs = {method: [_run(clip, method, best[method]) for clip in clips] for method in METHODS}
         runs["as shipped"] = [score(clip, partial(track, clip.observations, TrackingSettings())) for clip in clips]
         for method, scores in runs.items():
-            means = [
-                float(np.mean([getattr(one, part) for one in scores])) for part in ("hota", "deta", "assa", "idf1")
-            ]
+            parts = ("hota", "deta", "assa", "idf1")
+            means = [float(np.mean([getattr(one, part) for one in scores])) for part in parts]
             tracks = sum(one.tracks for one in scores) / sum(one.visits for one in scores)
             spent = float(np.mean([one.milliseconds for one in scores]))
-            rows.append([kind, method, *(f"{100 * mean:.1f}" for mean in means), f"{tracks:.2f}", f"{spent:.1f} ms"])
-            print(*rows[-1], flush=True)
-    columns = ["clips", "tracker", "HOTA", "DetA", "AssA", "IDF1", "tracks for a fish", "CPU a sample"]
-    return {"columns": columns, "rows": rows}
+            rows.append((kind, method, *(f"{100 * mean:.1f}" for mean in means), f"{tracks:.2f}", f"{spent:.1f} ms"))
+    note = (
+        "Six simulated shoals and eight clips of the synthetic footage's animals. "
+        f"As shipped: OC-SORT, `{TrackingSettings()!r}`, refined by hand on clips of other seeds. "
+        "Times are of a busy machine: compare them with one another only."
+    )
+    columns = ("clips", "tracker", "HOTA", "DetA", "AssA", "IDF1", "tracks for a fish", "CPU a sample")
+    return Section.of("Trackers, on other clips", note, columns, rows)
 
 
 def _expected(clip: Scene) -> tuple[TrackedObservations, np.ndarray]:
@@ -233,12 +232,11 @@ def _expected(clip: Scene) -> tuple[TrackedObservations, np.ndarray]:
     return tracked, track_scores(tracked)[confirmed_tracks(tracked, CONFIRMED)]
 
 
-def measure_individuals() -> dict[str, Any]:
+def measure_individuals(_runs: Path) -> Section:
     """Individuals for each expected track on some clips, and how the intervals from it hold on others."""
     fitted = [(clip.visits, _expected(clip)[1]) for clips in other_clips(300, 2).values() for clip in clips]
     logs = np.log([visits / scores.sum() for visits, scores in fitted if len(scores)])
     ratio = Fragmentation(ratio=round(float(np.exp(logs.mean())), 2), spread=round(float(logs.std(ddof=1)), 2))
-    print(ratio, flush=True)
     rows = []
     for kind, clips in other_clips(400, 2).items():
         held, errors, most = [], [], {"all": [], "tracked": []}
@@ -253,49 +251,19 @@ def measure_individuals() -> dict[str, Any]:
             most["tracked"].append(counts_per_sample(confirmed, 0.5).max(initial=0) - clip.max_n)
         biases = [f"{np.mean(each):+.2f} ({np.mean(np.abs(each)):.2f})" for each in most.values()]
         rows.append([kind, str(len(clips)), f"{np.mean(held):.0%}", f"{np.median(errors):.0%}", *biases])
-        print(*rows[-1], flush=True)
-    columns = ["clips", "number", "visits within the interval", "median error of the estimate"]
-    columns += ["MaxN - true: all detections", "only confirmed tracks"]
-    return {"fragmentation": ratio.model_dump(), "columns": columns, "rows": rows}
-
-
-def _table(section: dict[str, Any]) -> str:
-    lines = [section["columns"], ["---"] * len(section["columns"]), *section["rows"]]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def document(kept: dict[str, Any]) -> str:
-    drawn = [
-        [method, f"{100 * best['hota']:.1f}", ", ".join(f"{key} {value:g}" for key, value in best["settings"].items())]
-        for method, best in kept["search"].items()
-    ]
-    return TEXT.format(
-        rate=RATE,
-        seconds=SECONDS,
-        draws=DRAWS,
-        confirmed=CONFIRMED,
-        search=_table({"columns": ["tracker", "HOTA", "settings"], "rows": drawn}),
-        trackers=_table(kept["trackers"]),
-        individuals=_table(kept["individuals"]),
-        **kept["individuals"]["fragmentation"],
+    note = (
+        f"For each expected confirmed track there were {ratio.ratio} individuals on {len(fitted)} clips (geometric "
+        f"mean; standard deviation of the logarithm {ratio.spread}). With these numbers, on as many other clips; in "
+        "brackets the mean absolute error."
     )
+    columns = ("clips", "number", "visits within the interval", "median error of the estimate")
+    columns += ("MaxN - true: all detections", "only confirmed tracks")
+    return Section.of("Individuals from tracks", note, columns, rows)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="+", choices=["search", "trackers", "individuals"])
-    sections = parser.parse_args(arguments).sections
-    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
-    if "search" in sections:
-        kept["search"] = search()
-    if "trackers" in sections:
-        kept["trackers"] = compare(kept["search"])
-    if "individuals" in sections:
-        kept["individuals"] = measure_individuals()
-    write_text(KEPT, json.dumps(kept, indent=1) + "\n")
-    if set(kept) == {"search", "trackers", "individuals"}:
-        write_text(DOCUMENT, document(kept))
+def publish(kept: Mapping[str, Section]) -> None:
+    write_text(DOCUMENT, INTRODUCTION + "\n".join(section.markdown() for section in kept.values()))
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, {"search": search, "trackers": compare, "individuals": measure_individuals}, KEPT, publish)

@@ -1,7 +1,7 @@
 """Which detections are one fish seen again: tracks through the samples of a deployment.
 
-The tracker is ByteTrack (Zhang et al., ECCV 2022) of the `trackers` library, matching by the IoU of grown boxes (Yang
-et al., WACV 2023), chosen by `benchmarks/tracking.py`.
+The tracker is OC-SORT (Cao et al., CVPR 2023) of the `trackers` library, matching by the IoU of grown boxes (Yang et
+al., WACV 2023), chosen by `benchmarks/tracking.py`.
 All times are seconds of the deployment: sampling may be irregular, and where chapters are cut makes no difference.
 Species play no part, so that a fish whose species flickers keeps one track.
 """
@@ -35,19 +35,19 @@ _SMALLEST_STEP = 1e-3
 class TrackingSettings(BaseModel):
     """How detections become tracks; defaults from `benchmarks/tracking.py`.
 
-    `buffer_seconds`: a fish not seen for longer is a new track. `start_score`: from this score a detection may start a
-    track. `sure_score`: detections from this score are matched first, those below only to tracks that found none.
+    `buffer_seconds`: a fish not seen for longer is a new track. `least_score`: detections below it are in no track.
     `margin`: boxes are grown on each side by so much of their size before they are compared, since at few samples a
-    second a small fish leaves its own box; `overlap`: IoU that the grown boxes need.
+    second a small fish leaves its own box; `overlap`: IoU that the grown boxes need. `direction`: how much it counts,
+    beside that IoU, that a fish goes on in the direction in which it went.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     buffer_seconds: Annotated[float, Field(gt=0, le=60)] = 3.0
-    start_score: Share = 0.3
-    sure_score: Share = 0.3
+    least_score: Share = 0.3
     margin: Annotated[float, Field(ge=0, le=5)] = 1.5
-    overlap: Share = 0.05
+    overlap: Share = 0.1
+    direction: Share = 0.1
 
 
 def track(observations: Observations, settings: TrackingSettings) -> TrackedObservations:
@@ -56,19 +56,20 @@ def track(observations: Observations, settings: TrackingSettings) -> TrackedObse
     A gap in time longer than the buffer (damaged footage, a missing chapter) ends every track.
 
     Args:
-        observations: Of all chapters, joined; also weak detections, which keep a track alive.
+        observations: Of all chapters, joined.
         settings: How detections become tracks.
     """
-    from trackers import ByteTrackTracker
+    from trackers import OCSORTTracker
     from trackers.utils.iou import BIoU
 
-    tracker = ByteTrackTracker(
+    tracker = OCSORTTracker(
         lost_track_buffer=round(settings.buffer_seconds * LIBRARY_RATE),
         frame_rate=REFERENCE_RATE,
-        track_activation_threshold=settings.start_score,
         minimum_consecutive_frames=1,
         minimum_iou_threshold=settings.overlap,
-        high_conf_det_threshold=settings.sure_score,
+        direction_consistency_weight=settings.direction,
+        high_conf_det_threshold=settings.least_score,
+        delta_t=1,
         iou=BIoU(buffer_ratio=settings.margin),
     )
     return follow(observations, tracker, settings.buffer_seconds)

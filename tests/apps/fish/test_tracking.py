@@ -95,11 +95,13 @@ def test_where_chapters_are_cut_makes_no_difference() -> None:
         assert np.array_equal(track(observations(times, frames, chapters), DEFAULTS).tracks, whole.tracks)
 
 
-def test_a_weak_detection_starts_no_track_but_keeps_one_alive() -> None:
-    times = every(0.5, 10)
-    weak = DEFAULTS.start_score - 0.1
+def test_a_weak_detection_is_in_no_track() -> None:
+    times = every(0.2, 2)
+    weak = DEFAULTS.least_score - 0.1
     assert set(tracks(times, [[swimmer(time, score=weak)] for time in times])) == {0}
-    assert set(tracks(times, [[swimmer(time, score=weak if time else 0.9)] for time in times])) == {1}
+    scores = [0.9, weak, 0.9]
+    frames = [[swimmer(time, score=score)] for time, score in zip(times, scores, strict=False)]
+    assert tracks(times[:3], frames) == [1, 0, 1]
 
 
 def test_a_fish_whose_species_flickers_keeps_its_track() -> None:
@@ -148,7 +150,7 @@ def test_the_same_observations_give_the_same_tracks(frames: list[list[Sight]], s
     times = [index * step for index in range(len(frames))]
     first = tracks(times, frames)
     assert tracks(times, frames) == first
-    strong = [sight[2] >= DEFAULTS.start_score for frame in frames for sight in frame]
+    strong = [sight[2] >= DEFAULTS.least_score for frame in frames for sight in frame]
     assert all(number > 0 for number, is_strong in zip(first, strong, strict=True) if is_strong)
 
 
