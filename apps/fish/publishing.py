@@ -17,11 +17,11 @@ from typing import Final
 from apps.fish.footage import FootageProblem
 from apps.fish.ledger import LEDGER, Ledger
 from apps.fish.results import DeploymentResult, EvidenceWriter, Writer
+from apps.fish.tables.joining import MAXN, is_shared, join_tables, shared_names
 from apps.spreadsheets import harmless, spreadsheet
-from data.errors import FileAccessError, InputError
-from data.files import sha256_of, whole_file
+from data.errors import FileAccessError
+from data.files import sha256_of
 
-MAXN: Final = "maxn.csv"
 PROBLEMS: Final = "problems.csv"
 SUMMARY: Final = "summary.json"
 REPORT: Final = "report.html"
@@ -59,7 +59,8 @@ class Results:
         note = "This survey is not finished. Run the same command again: it goes on where it stopped.\n"
         with _told(self.folder):
             (self.folder / UNFINISHED).write_text(note, encoding="utf-8")
-            for name in (MAXN, PROBLEMS, SUMMARY, REPORT):
+            known = (name for _, files in self.ledger.deployments().values() for name in files)
+            for name in (*shared_names(known), PROBLEMS, SUMMARY, REPORT):
                 (self.folder / name).unlink(missing_ok=True)
             shutil.rmtree(self.folder / _STAGING, ignore_errors=True)
 
@@ -111,20 +112,15 @@ class Results:
                     folder.rmdir()
 
     def write_joined(self, opcodes: Sequence[str]) -> None:
-        """Write one table of MaxN of all deployments, in that order.
+        """Write the tables that deployments share, such as that of MaxN, over all of them, in that order.
 
         Raises:
             FileAccessError: The folder cannot be read or written.
             InputError: The deployments' tables differ in their columns.
         """
-        with _told(self.folder), whole_file(self.folder / MAXN) as temporary, temporary.open("wb") as stream:
-            columns = b""
-            for table in (self.folder / folder_name(opcode) / MAXN for opcode in opcodes):
-                head, _, rows = table.read_bytes().partition(b"\n")
-                if columns not in {b"", head}:
-                    raise InputError(table, "has other columns than the tables before", cure="survey it again")
-                stream.write(rows if columns else head + b"\n" + rows)
-                columns = head
+        known = self.ledger.deployments()
+        with _told(self.folder):
+            join_tables(self.folder, [name for opcode in opcodes for name in known[opcode][1]])
 
     def write_problems(self, problems: Sequence[FootageProblem], disk: Path) -> None:
         """Write what a person must know, and what to do about it; files are named from the disk on."""
@@ -138,7 +134,7 @@ class Results:
 def folder_name(opcode: str) -> str:
     """The name of a deployment's folder: its opcode, made harmless where it is no name for a folder of its own."""
     name = _UNSAFE.sub("_", opcode).strip(" .")[:_LONGEST]
-    if name == opcode and name.casefold() not in _OWN:
+    if name == opcode and name.casefold() not in _OWN and not is_shared(name):
         return name
     return f"{name}-{hashlib.sha256(opcode.encode()).hexdigest()[:8]}"
 

@@ -23,8 +23,15 @@ from apps.fish.lines import Line
 from apps.fish.model import SHIPPED_MODEL, ArtifactSource
 from apps.fish.publishing import MAXN, PROBLEMS, Results
 from apps.fish.results import DeploymentResult, Writer
+from apps.fish.tables.coco import write_coco
+from apps.fish.tables.darwincore import write_occurrence
+from apps.fish.tables.eventmeasure import write_period, write_points
+from apps.fish.tables.globalarchive import write_count, write_metadata
 from apps.fish.tables.maxn import write_maxn
+from apps.fish.tables.minutes import write_per_minute
+from apps.fish.tables.mot import write_mot
 from apps.fish.tables.parquet import DETECTIONS, SAMPLES, write_records
+from apps.fish.tables.tracks import write_crossings, write_tracks
 from apps.fish.tracking import TrackingSettings
 from apps.fish.watch import POLL, Arrivals
 from data.errors import ArgumentError, FileAccessError, InputError
@@ -38,7 +45,21 @@ def _write_parquet(result: DeploymentResult, folder: Path) -> list[Path]:
     return [folder / SAMPLES, folder / DETECTIONS]
 
 
-WRITERS: Final[tuple[Writer, ...]] = (_write_parquet, write_maxn)
+WRITERS: Final[tuple[Writer, ...]] = (
+    _write_parquet,
+    write_about,
+    write_maxn,
+    write_per_minute,
+    write_tracks,
+    write_crossings,
+    write_points,
+    write_period,
+    write_count,
+    write_metadata,
+    write_occurrence,
+    write_mot,
+    write_coco,
+)
 """What writes the files of a deployment, in this order."""
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Final
 
 from apps.fish.counts import Sighting, SpeciesCounts
 from apps.fish.results import DeploymentResult
-from data.files import whole_file
+from apps.fish.tables.joining import MAXN
+from apps.spreadsheets import harmless, spreadsheet
 
-MAXN: Final = "maxn.csv"
 COLUMNS: Final = (
     "opcode",
     "species",
@@ -36,12 +35,11 @@ def write_maxn(result: DeploymentResult, folder: Path) -> list[Path]:
         FileAccessError: The folder cannot be written, or the disk is full.
     """
     path = folder / MAXN
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow(COLUMNS)
+    with spreadsheet(path, COLUMNS) as table:
         complete = "yes" if result.complete else "no"
         for species in result.counts.species:
-            head, tail = (result.deployment.opcode, species.species), (result.counts.samples, complete)
+            head = harmless(result.deployment.opcode), harmless(species.species)
+            tail = result.counts.samples, complete
             table.writerow([*head, *_numbers(species, result), *tail])
     return [path]
 
@@ -63,7 +61,7 @@ def _place(sighting: Sighting | None, result: DeploymentResult) -> tuple[object,
     if sighting is None:
         return "", ""
     samples = result.records.tracked.observations.samples
-    return result.records.files[int(samples.chapter[sighting.sample])], int(samples.frame[sighting.sample])
+    return harmless(result.records.files[int(samples.chapter[sighting.sample])]), int(samples.frame[sighting.sample])
 
 
 def _seconds(sighting: Sighting | None) -> str:
