@@ -55,7 +55,10 @@ def command_tree() -> TyperGroup:
         group(
             "fish",
             "Underwater footage: find, follow and count fish.",
-            (LazyCommand("survey", "apps.fish.survey:survey", "Count the fish of every deployment on a disk."),),
+            (
+                LazyCommand("survey", "apps.fish.survey:survey", "Count the fish of every deployment on a disk."),
+                LazyCommand("report", "apps.fish.report.writing:report", "Write the page of a survey anew."),
+            ),
             example="shankha fish survey /media/disk --out results --metadata deployments.csv",
         ),
         LazyCommand("data", "apps.datasets:app", "Datasets: what there is, getting one, verifying a folder."),

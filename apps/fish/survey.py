@@ -22,6 +22,7 @@ from apps.fish.ledger import Ledger
 from apps.fish.lines import Line
 from apps.fish.model import SHIPPED_MODEL, ArtifactSource
 from apps.fish.publishing import MAXN, PROBLEMS, Results
+from apps.fish.report.stored import write_about
 from apps.fish.results import DeploymentResult, Writer
 from apps.fish.tables.coco import write_coco
 from apps.fish.tables.darwincore import write_occurrence
