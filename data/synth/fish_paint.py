@@ -252,7 +252,7 @@ def _pattern(plan: FishPlan, canvas: _Canvas, low: Field, blotches: Field, rng: 
 
 def _shading(plan: FishPlan, canvas: _Canvas, low: Field) -> Field:
     """Round in the light from above: bright shoulders, a shaded belly, a dark rim; and the gill cover's edge."""
-    shade = 1.06 - 0.2 * low - 0.28 * np.abs(low) ** 5
+    shade = 1.04 - 0.3 * low - 0.3 * np.abs(low) ** 4
     nape = 0.235 + 0.03 * np.sqrt(np.clip(1 - low**2, 0, 1))
     gill = np.exp(-(((canvas.along - nape) / 0.006) ** 2)) * (np.abs(low - 0.1) < 0.75)
     mouth = np.exp(-(((low - 0.42) / 0.05) ** 2)) * (canvas.along < 0.055) * 0.5
@@ -264,7 +264,7 @@ def _shading(plan: FishPlan, canvas: _Canvas, low: Field) -> Field:
 def _sheen(plan: FishPlan, canvas: _Canvas, low: Field, rng: np.random.Generator) -> Field:
     """Grey levels that wet, silvery flanks throw back."""
     band = np.exp(-(((low + 0.3) / 0.24) ** 2)) * np.clip(0.75 + 0.6 * _clouds(canvas.shape, 7, rng), 0, 2)
-    return np.asarray(plan.sheen * 38 * band, np.float32)
+    return np.asarray(plan.sheen * 26 * band, np.float32)
 
 
 def _scales(canvas: _Canvas) -> Field:

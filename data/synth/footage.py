@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 import av
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,13 +29,12 @@ __all__ = [
 ]  # fmt: skip
 
 Image = NDArray[np.uint8]
-Codec = Literal["h264", "hevc", "mjpeg"]
+Codec = Literal["h264", "hevc"]
 
-_ENCODERS: Final[dict[Codec, tuple[str, str, dict[str, str]]]] = {
+_ENCODERS: Final[dict[Codec, tuple[str, dict[str, str]]]] = {
     # one thread and no log: the same frames give the same bytes
-    "h264": ("libx264", "yuv420p", {"preset": "medium", "threads": "1"}),
-    "hevc": ("libx265", "yuv420p", {"preset": "medium", "x265-params": "pools=1:frame-threads=1:log-level=error"}),
-    "mjpeg": ("mjpeg", "yuvj420p", {}),
+    "h264": ("libx264", {"preset": "fast", "threads": "1"}),
+    "hevc": ("libx265", {"preset": "fast", "x265-params": "pools=1:frame-threads=1:log-level=error"}),
 }
 
 
@@ -89,12 +89,14 @@ def write_clip(path: Path, spec: ClipSpec, seed: int, codec: Codec = "h264", qua
 def write_clips(folder: Path, specs: Sequence[ClipSpec], seed: int, codec: Codec = "h264") -> tuple[ClipTruth, ...]:
     """Write clips and their truth: `NAME.mp4`, `NAME.csv` (boxes), `NAME.gt.txt` (MOT), `NAME.counts.csv`.
 
+    The first clip has the seed, each further one the next.
+
     Raises:
         FileAccessError: The folder cannot be written.
     """
     truths = []
-    for spec in specs:
-        truth = write_clip(folder / f"{spec.name}.mp4", spec, seed, codec)
+    for number, spec in enumerate(specs):
+        truth = write_clip(folder / f"{spec.name}.mp4", spec, seed + number, codec)
         write_csv(folder / f"{spec.name}.csv", truth)
         write_mot(folder / f"{spec.name}.gt.txt", truth)
         write_counts(folder / f"{spec.name}.counts.csv", truth)
@@ -116,16 +118,21 @@ def write_video(path: Path, frames: Iterable[Image], fps: float, codec: Codec = 
     first = next(stream_of, None)
     if first is None:
         raise ValueError("a video needs at least one frame")
-    encoder, pixels, options = _ENCODERS[codec]
+    encoder, options = _ENCODERS[codec]
     count = 0
     with whole_file(path) as temporary, av.open(str(temporary), "w") as container:
         rate = Fraction(fps).limit_denominator(1001)
         added = container.add_stream(encoder, rate=rate, options={"crf": str(quality), **options})
         stream = cast("av.VideoStream", added)
         stream.height, stream.width = first.shape[:2]
-        stream.pix_fmt = pixels
+        stream.pix_fmt = "yuv420p"
         for frame in itertools.chain([first], stream_of):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="bgr24")))
+            container.mux(stream.encode(_packed(frame)))
             count += 1
         container.mux(stream.encode())
     return count
+
+
+def _packed(frame: Image) -> av.VideoFrame:
+    """The frame in the encoder's colours: OpenCV converts alike on every run, which FFmpeg's scaler does not."""
+    return av.VideoFrame.from_ndarray(cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420), format="yuv420p")

@@ -15,7 +15,6 @@ Bed = Literal["sand", "rubble", "meadow"]
 Side = Annotated[int, Field(ge=64, le=3840, multiple_of=2)]
 
 NEAREST_M: Final = 1.0
-FARTHEST_M: Final = 8.0
 _FAINTEST: Final = 0.25
 MOST_FISH: Final = 200
 
@@ -41,7 +40,8 @@ class ClipSpec(BaseModel):
     """A clip to be rendered.
 
     `turbidity` is the beam attenuation per metre: 0.1 is clear, 0.6 murky. `roaming` is how far the fish range, in
-    widths of the view: at 1 they stay in it, at 2 they are outside half of the time. `snow` counts the particles in
+    widths of the view: at 1 they stay in it, at 2 they are outside half of the time. `farthest_m` is
+    the farthest that they swim; in murky water they stay nearer. `snow` counts the particles in
     view, `seagrass` the tufts and `rocks` the rocks that stand before the fish. `sway_degrees` is how far the camera
     rocks, `light` the exposure (1 is day), `noise` the sensor's, in grey levels.
     """
@@ -54,6 +54,7 @@ class ClipSpec(BaseModel):
     seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
     stocks: tuple[Stock, ...] = (Stock(species="bream", individuals=4),)
     roaming: Annotated[float, Field(ge=0.5, le=4)] = 1.6
+    farthest_m: Annotated[float, Field(ge=2, le=8)] = 8.0
     water: Water = "green"
     bed: Bed = "meadow"
     turbidity: Annotated[float, Field(ge=0.02, le=1.2)] = 0.2
@@ -89,7 +90,7 @@ class ClipSpec(BaseModel):
     def range_m(self) -> tuple[float, float]:
         """The nearest and the farthest that a fish comes: no farther than a quarter of its contrast is left."""
         visible = -np.log(_FAINTEST) / self.turbidity
-        return NEAREST_M, float(np.clip(visible, NEAREST_M + 0.8, FARTHEST_M))
+        return NEAREST_M, float(np.clip(visible, NEAREST_M + 0.8, self.farthest_m))
 
 
 _STANDARD: Final = """
@@ -134,8 +135,8 @@ _STANDARD: Final = """
   snow: 400
   seagrass: 8
   rocks: 2
-  light: 0.45
-  noise: 7
+  light: 0.55
+  noise: 5
   sway_degrees: 1.0
 """
 

@@ -121,6 +121,12 @@ class ClipTruth:
             for label, name in enumerate(self.names)
         )
 
+    def max_n_together(self) -> TrueMaxN:
+        """The most animals of all species seen in one frame, under the name fish."""
+        together = self.counts().sum(axis=1)
+        best = int(together.max(initial=0))
+        return TrueMaxN("fish", best, int(together.argmax()) if best else None)
+
     def individuals(self) -> dict[str, int]:
         """How many animals of each species are seen in at least one frame."""
         pairs = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.synth.footage_spec import ClipSpec
-from data.synth.foreground import SHIFT, Polygon, Rock, Tuft, bed_row, fixed_point, lump
+from data.synth.foreground import SHIFT, Polygons, Rock, Tuft, bed_row, fixed_point, lump
 from data.synth.swimming import CAMERA_HEIGHT_M, HORIZON
 from data.synth.water import Field, WaterLook, clouds
 
@@ -31,6 +30,7 @@ _WEED: Final = (50, 80, 78)
 _CRUST: Final = (110, 112, 138)
 _FAR_M: Final = 14.0
 _GRAIN_PER_M: Final = 90
+_BLADES: Final = 5600
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,16 @@ class Setting:
     water: Field
     margin: int
 
-    def behind(self, row: float) -> Light:
-        """(3,): the open water in that row of the frame."""
-        line = int(np.clip(row + self.margin, 0, len(self.water) - 1))
-        return np.asarray(self.water[line, self.water.shape[1] // 2], np.float64)
+    def behind(self, rows: Light) -> Light:
+        """(N, 3): the open water in those rows of the frame."""
+        lines = np.clip(rows + self.margin, 0, len(self.water) - 1).astype(int)
+        return np.asarray(self.water[lines, self.water.shape[1] // 2], np.float64)
 
-    def seen(self, colour: Light, depth: float, row: float) -> Colour:
-        """How a thing of that colour looks through so much water, before the water of that row."""
+    def seen(self, colours: Light, depth: float | Light, rows: Light) -> list[Colour]:
+        """How things of those colours (N, 3) look through so much water, before the water of their rows."""
         left = self.look.transmission(depth)
-        blue, green, red = (colour * self.look.daylight * left + self.behind(row) * (1 - left)).clip(0, 255).tolist()
-        return blue, green, red
+        mixed = colours * self.look.daylight * left + self.behind(rows) * (1 - left)
+        return [(blue, green, red) for blue, green, red in mixed.clip(0, 255).tolist()]
 
 
 def paint_backdrop(setting: Setting, rng: np.random.Generator) -> Image:
@@ -94,43 +94,45 @@ def _laid(tile: Field, x: Light, y: Light) -> Field:
     return np.asarray(cv2.remap(tile, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.float32)
 
 
-def _places(
-    spec: ClipSpec, count: int, nearest: float, rng: np.random.Generator
-) -> Iterator[tuple[tuple[float, float], float]]:
-    """Feet on the bed (column, row) with their depths, the farthest first, about evenly thick in the picture."""
+def _places(spec: ClipSpec, count: int, nearest: float, rng: np.random.Generator) -> tuple[Light, Light]:
+    """Feet on the bed (N, 2) and their depths (N,), the farthest first, about evenly thick in the picture."""
     near, far = bed_row(spec, nearest), bed_row(spec, _FAR_M)
-    for row in far + (near - far) * np.sort(rng.random(count)) ** 1.2:
-        depth = spec.focal * CAMERA_HEIGHT_M / (row - HORIZON * spec.size_wh[1])
-        yield (rng.uniform(-0.08, 1.08) * spec.size_wh[0], float(row)), float(depth)
+    rows = far + (near - far) * np.sort(rng.random(count)) ** 1.2
+    columns = rng.uniform(-0.08, 1.08, count) * spec.size_wh[0]
+    return np.stack([columns, rows], 1), spec.focal * CAMERA_HEIGHT_M / (rows - HORIZON * spec.size_wh[1])
 
 
 def _plant_meadow(picture: Image, setting: Setting, rng: np.random.Generator) -> None:
     """Thousands of blades, far ones first; they lean with the current, and grow in patches."""
-    lean, tallest = rng.normal(0, 0.3), rng.uniform(0.2, 0.32)
-    patches = clouds(rng, across=3, octaves=2)
-    for (x, row), depth in _places(setting.spec, 5600, 0.72, rng):
-        scale = setting.spec.focal / depth
-        patch = patches[int(depth * 31) % 256, int(x / scale * 31) % 256]
-        height = scale * tallest * np.clip(rng.normal(0.85 + 0.3 * patch, 0.22), 0.08, 1.9)
-        tip = x + height * rng.normal(lean, 0.3)
-        blade = _blade((x, row), (tip, row - height), max(0.7, scale * rng.uniform(0.004, 0.009)))
-        colour = np.array(_GRASS[rng.integers(len(_GRASS))]) * rng.uniform(0.5, 1.2) * (1 + 0.12 * patch)
-        seen = setting.seen(colour, depth, row - height)
-        cv2.fillPoly(picture, [fixed_point(blade + setting.margin)], seen, cv2.LINE_AA, SHIFT)
+    lean, tallest, patches = rng.normal(0, 0.3), rng.uniform(0.2, 0.32), clouds(rng, across=3, octaves=2)
+    feet, depth = _places(setting.spec, _BLADES, 0.72, rng)
+    scale = setting.spec.focal / depth
+    patch = patches[(depth * 31).astype(int) % 256, (feet[:, 0] / scale * 31).astype(int) % 256]
+    height = scale * tallest * np.clip(rng.normal(0.85 + 0.3 * patch, 0.22), 0.08, 1.9)
+    tips = feet + np.stack([height * rng.normal(lean, 0.3, _BLADES), -height], 1)
+    width = np.maximum(0.7, scale * rng.uniform(0.004, 0.009, _BLADES))
+    shade = rng.uniform(0.5, 1.2, _BLADES) * (1 + 0.12 * patch)
+    own = np.array(_GRASS)[rng.integers(len(_GRASS), size=_BLADES)] * shade[:, None]
+    colours = setting.seen(own, depth, tips[:, 1])
+    corners = fixed_point(_blades(feet, tips, width) + setting.margin)
+    for blade, colour in zip(corners, colours, strict=True):
+        cv2.fillPoly(picture, [blade], colour, cv2.LINE_AA, SHIFT)
 
 
-def _blade(foot: tuple[float, float], tip: tuple[float, float], width: float) -> Polygon:
+def _blades(feet: Light, tips: Light, width: Light) -> Polygons:
+    """(N, 10, 2): outlines of curved blades."""
     share = np.linspace(0, 1, 5)
-    x = foot[0] + (tip[0] - foot[0]) * share**1.7
-    y = foot[1] + (tip[1] - foot[1]) * share
-    half = width / 2 * (1 - share**2)
-    return np.concatenate([np.stack([x - half, y], 1), np.stack([x + half, y], 1)[::-1]]).astype(np.float32)
+    x = feet[:, :1] + (tips - feet)[:, :1] * share**1.7
+    y = feet[:, 1:] + (tips - feet)[:, 1:] * share
+    half = width[:, None] / 2 * (1 - share**2)
+    left, right = np.stack([x - half, y], 2), np.stack([x + half, y], 2)
+    return np.concatenate([left, right[:, ::-1]], axis=1).astype(np.float32)
 
 
 def _strew_rubble(picture: Image, setting: Setting, count: int, rng: np.random.Generator) -> None:
     """Stones, coral heads and, on rubble, branching coral; the far ones first."""
     branching = 0.45 if setting.spec.bed == "rubble" else 0
-    for foot, depth in _places(setting.spec, count, 0.8, rng):
+    for foot, depth in zip(*_places(setting.spec, count, 0.8, rng), strict=True):
         scale = setting.spec.focal / depth
         colour = np.array(_CORAL[rng.integers(len(_CORAL))]) * rng.uniform(0.5, 1.1)
         if rng.random() < branching:
@@ -143,55 +145,57 @@ def _strew_rubble(picture: Image, setting: Setting, count: int, rng: np.random.G
 def _branches(
     picture: Image,
     setting: Setting,
-    foot: tuple[float, float],
+    foot: Light,
     size_depth: tuple[float, float],
     colour: Light,
     rng: np.random.Generator,
 ) -> None:
     size, depth = size_depth
-    for _ in range(int(rng.integers(10, 26))):
-        angle = rng.normal(0, 0.75)
-        start = np.array([foot[0] + rng.normal(0, 0.4) * size, foot[1] - rng.uniform(0, 0.35) * size])
-        tip = start + size * rng.uniform(0.25, 0.8) * np.array([np.sin(angle), -np.cos(angle)])
-        shade = rng.uniform(0.5, 1.15)
-        ends = fixed_point(np.stack([start, (start + 2 * tip) / 3, tip]).astype(np.float32) + setting.margin)
-        thick = max(1, round(size * 0.07))
-        for here, there, lit in ((ends[0], ends[1], 0.85), (ends[1], ends[2], 1.25)):
-            seen = setting.seen(colour * shade * lit, depth, float(tip[1]))
-            cv2.line(picture, here.tolist(), there.tolist(), seen, thick, cv2.LINE_AA, SHIFT)
+    count = int(rng.integers(10, 26))
+    starts = foot + size * np.stack([rng.normal(0, 0.4, count), -rng.uniform(0, 0.35, count)], 1)
+    angles = rng.normal(0, 0.75, count)
+    reach = size * rng.uniform(0.25, 0.8, (count, 1))
+    tips = starts + reach * np.stack([np.sin(angles), -np.cos(angles)], 1)
+    own = colour * rng.uniform(0.5, 1.15, (count, 1))
+    lower, upper = (setting.seen(own * lit, depth, tips[:, 1]) for lit in (0.85, 1.25))
+    ends = fixed_point(np.stack([starts, (starts + 2 * tips) / 3, tips], 1).astype(np.float32) + setting.margin)
+    thick = max(1, round(size * 0.07))
+    for (start, middle, tip), dark, pale in zip(ends.tolist(), lower, upper, strict=True):
+        cv2.line(picture, start, middle, dark, thick, cv2.LINE_AA, SHIFT)
+        cv2.line(picture, middle, tip, pale, thick, cv2.LINE_AA, SHIFT)
 
 
 def _stone(
     picture: Image,
     setting: Setting,
-    foot: tuple[float, float],
+    foot: Light,
     size_depth: tuple[float, float],
     colour: Light,
     rng: np.random.Generator,
 ) -> None:
     """A lump, darker below, mottled where it is large enough to show it."""
     size, depth = size_depth
-    outline = lump(rng, size, size * rng.uniform(0.4, 0.8)) + np.array(foot, np.float32)
-    dark = setting.seen(colour * 0.5, depth, foot[1])
-    cv2.fillPoly(picture, [fixed_point(outline + setting.margin)], dark, cv2.LINE_AA, SHIFT)
+    outline = lump(rng, size, size * rng.uniform(0.4, 0.8)) + foot.astype(np.float32)
     low, high = outline.min(0), outline.max(0)
-    for at in low + rng.random((int(np.clip(size * 6, 4, 260)), 2)) * (high - low):
-        if cv2.pointPolygonTest(outline[:, None], (float(at[0]), float(at[1])), measureDist=False) < 0:
-            continue
-        lit = 0.55 + 0.6 * (high[1] - at[1]) / max(float(high[1] - low[1]), 1e-6) + rng.normal(0, 0.16)
-        seen = setting.seen(colour * max(lit, 0.25), depth, foot[1])
-        spot = fixed_point(at.astype(np.float32) + setting.margin).tolist()
-        cv2.circle(picture, spot, int(size * rng.uniform(0.03, 0.1) * (1 << SHIFT)), seen, -1, cv2.LINE_AA, SHIFT)
+    spots = low + rng.random((int(np.clip(size * 5, 4, 160)), 2)) * (high - low)
+    radii = (size * rng.uniform(0.03, 0.12, len(spots)) * (1 << SHIFT)).astype(int).tolist()
+    lit = 0.55 + 0.6 * (high[1] - spots[:, 1]) / max(float(high[1] - low[1]), 1e-6) + rng.normal(0, 0.16, len(spots))
+    colours = setting.seen(colour * np.maximum(lit, 0.25)[:, None], depth, np.full(len(spots), foot[1]))
+    (dark,) = setting.seen(0.5 * colour[None], depth, foot[1:])
+    cv2.fillPoly(picture, [fixed_point(outline + setting.margin)], dark, cv2.LINE_AA, SHIFT)
+    for at, radius, seen in zip(spots.astype(np.float32), radii, colours, strict=True):
+        if cv2.pointPolygonTest(outline[:, None], (float(at[0]), float(at[1])), measureDist=False) >= 0:
+            spot = fixed_point(at + setting.margin).tolist()
+            cv2.circle(picture, spot, radius, seen, -1, cv2.LINE_AA, SHIFT)
 
 
 def blade_colours(tuft: Tuft, setting: Setting, rng: np.random.Generator) -> list[tuple[Colour, Colour]]:
     """The colours of a tuft's blades as they are seen through the water: of the lower and of the upper part."""
-    colours = []
-    for (_, row), height in zip(tuft.base, tuft.height, strict=True):
-        own = np.array(_GRASS[rng.integers(len(_GRASS))]) * rng.uniform(0.55, 1.0)
-        lower = setting.seen(0.8 * own, tuft.depth, float(row - 0.3 * height))
-        colours.append((lower, setting.seen(1.2 * own, tuft.depth, float(row - 0.9 * height))))
-    return colours
+    count = len(tuft.height)
+    own = np.array(_GRASS)[rng.integers(len(_GRASS), size=count)] * rng.uniform(0.55, 1.0, (count, 1))
+    foot = tuft.base[:, 1].astype(np.float64)
+    lower = setting.seen(0.8 * own, tuft.depth, foot - 0.3 * tuft.height)
+    return list(zip(lower, setting.seen(1.2 * own, tuft.depth, foot - 0.9 * tuft.height), strict=True))
 
 
 def paint_rock(rock: Rock, setting: Setting) -> tuple[Field, tuple[int, int]]:
@@ -207,7 +211,7 @@ def paint_rock(rock: Rock, setting: Setting) -> tuple[Field, tuple[int, int]]:
     cv2.fillPoly(alpha, [fixed_point(rock.outline - low.astype(np.float32))], 255, cv2.LINE_AA, SHIFT)
     own = _rock_colour((alpha > 127).astype(np.uint8), rng) * setting.look.daylight
     left = setting.look.transmission(rock.depth)
-    colour = np.clip(own * left + setting.behind(low[1] + height / 2) * (1 - left), 0, 255)
+    colour = np.clip(own * left + setting.behind(low[1:] + height / 2) * (1 - left), 0, 255)
     cover = alpha.astype(np.float32)[..., None] / 255
     return np.concatenate([colour * cover, cover * 255], axis=2).astype(np.float32), (int(low[0]), int(low[1]))
 

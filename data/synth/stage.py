@@ -167,7 +167,7 @@ class _Sensor:
         room = height + _GRAIN_ROOM, width + _GRAIN_ROOM
         grey = rng.standard_normal((*room, 1), np.float32)
         hues = cv2.GaussianBlur(rng.standard_normal((*room, 3), np.float32), (0, 0), 1.2)
-        self._grain = np.asarray(spec.noise * (0.8 * grey + 1.4 * hues), np.float32)
+        self._grain = np.asarray(spec.noise * (0.8 * grey + 0.9 * hues), np.float32)
         self._size_wh = spec.size_wh
         self._soft = 0.55 * width / 640
         self._rng = rng

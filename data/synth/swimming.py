@@ -61,7 +61,7 @@ def draw_animals(spec: ClipSpec, rng: np.random.Generator) -> tuple[Animal, ...]
     schools = 0
     for stock in spec.stocks:
         plan = plan_of(stock.species)
-        spacing = 1.1 * plan.length_m[0] * max(1.0, stock.individuals) ** (1 / 3)
+        spacing = 0.65 * plan.length_m[0] * max(1.0, stock.individuals) ** (1 / 3)
         for _ in range(stock.individuals):
             place = rng.normal(0, spacing, 3) * (1.25, 0.55, 0.9) if stock.school else np.zeros(3)
             school = schools if stock.school else -1

@@ -51,7 +51,7 @@ class WaterLook:
     def draw(cls, spec: ClipSpec, rng: np.random.Generator) -> WaterLook:
         """The water of a clip."""
         base, weakening = _COLOURS[spec.water]
-        colour = np.array(base) * rng.normal(1, 0.06, 3).clip(0.85, 1.15) * rng.uniform(0.85, 1.1)
+        colour = np.array(base) * rng.normal(1, 0.06, 3).clip(0.85, 1.15) * rng.uniform(0.95, 1.35)
         clear = float(np.clip(1 - 1.6 * spec.turbidity, 0.1, 1))
         tinted = colour / colour.max()
         return cls(
@@ -62,12 +62,12 @@ class WaterLook:
             daylight=tuple((0.36 + 0.5 * tinted).tolist()),
             sun=float(rng.uniform(0.1, 0.9)),
             rays=float(rng.uniform(0, 0.07)) * (0.4 + 0.6 * clear),
-            caustics=float(rng.uniform(0.35, 0.7)) * clear,
+            caustics=float(rng.uniform(0.3, 0.9)) * clear,
         )
 
-    def transmission(self, depth: float) -> Field:
-        """(3,): the share of a thing's own colour that crosses that many metres of water."""
-        return np.exp(-np.array(self.attenuation) * depth).astype(np.float32)
+    def transmission(self, depth: float | NDArray[np.float64]) -> Field:
+        """(..., 3): the share of a thing's own colour that crosses that many metres (...) of water."""
+        return np.exp(-np.array(self.attenuation) * np.asarray(depth)[..., None]).astype(np.float32)
 
 
 def veil(spec: ClipSpec, look: WaterLook, margin: int) -> Field:
