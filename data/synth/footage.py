@@ -135,4 +135,5 @@ def write_video(path: Path, frames: Iterable[Image], fps: float, codec: Codec = 
 
 def _packed(frame: Image) -> av.VideoFrame:
     """The frame in the encoder's colours: OpenCV converts alike on every run, which FFmpeg's scaler does not."""
-    return av.VideoFrame.from_ndarray(cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420), format="yuv420p")
+    planes = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420), np.uint8)
+    return av.VideoFrame.from_ndarray(planes, format="yuv420p")

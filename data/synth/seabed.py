@@ -19,6 +19,8 @@ Light = NDArray[np.float64]
 Colour = tuple[float, float, float]
 """BGR, 0 to 255."""
 
+_SizeDepth = tuple[float, float]
+
 # BGR in white light
 _SAND: Final = (138, 160, 172)
 _RUBBLE: Final = (88, 104, 110)
@@ -146,7 +148,7 @@ def _branches(
     picture: Image,
     setting: Setting,
     foot: Light,
-    size_depth: tuple[float, float],
+    size_depth: _SizeDepth,
     colour: Light,
     rng: np.random.Generator,
 ) -> None:
@@ -169,7 +171,7 @@ def _stone(
     picture: Image,
     setting: Setting,
     foot: Light,
-    size_depth: tuple[float, float],
+    size_depth: _SizeDepth,
     colour: Light,
     rng: np.random.Generator,
 ) -> None:
@@ -177,8 +179,8 @@ def _stone(
     size, depth = size_depth
     outline = lump(rng, size, size * rng.uniform(0.4, 0.8)) + foot.astype(np.float32)
     low, high = outline.min(0), outline.max(0)
-    spots = low + rng.random((int(np.clip(size * 5, 4, 160)), 2)) * (high - low)
-    radii = (size * rng.uniform(0.03, 0.12, len(spots)) * (1 << SHIFT)).astype(int).tolist()
+    spots = low + rng.random((int(np.clip(size * 7, 4, 300)), 2)) * (high - low)
+    radii = (size * rng.uniform(0.02, 0.06, len(spots)) * (1 << SHIFT)).astype(int).tolist()
     lit = 0.55 + 0.6 * (high[1] - spots[:, 1]) / max(float(high[1] - low[1]), 1e-6) + rng.normal(0, 0.16, len(spots))
     colours = setting.seen(colour * np.maximum(lit, 0.25)[:, None], depth, np.full(len(spots), foot[1]))
     (dark,) = setting.seen(0.5 * colour[None], depth, foot[1:])

@@ -67,7 +67,7 @@ class WaterLook:
 
     def transmission(self, depth: float | NDArray[np.float64]) -> Field:
         """(..., 3): the share of a thing's own colour that crosses that many metres (...) of water."""
-        return np.exp(-np.array(self.attenuation) * np.asarray(depth)[..., None]).astype(np.float32)
+        return np.asarray(np.exp(-np.array(self.attenuation) * np.asarray(depth)[..., None]), np.float32)
 
 
 def veil(spec: ClipSpec, look: WaterLook, margin: int) -> Field:
