@@ -40,7 +40,7 @@ def write_count(result: DeploymentResult, folder: Path) -> list[Path]:
     with comma_table(path, COUNT_COLUMNS) as table:
         for species in result.counts.species:
             name = taxon(species.species)
-            nameless = not (name.family or name.genus) and species.species != FISH
+            nameless = not (name.family or name.genus) and species.species.casefold() != FISH
             last = harmless(species.species) if nameless else name.species
             table.writerow([*head, name.family, name.genus, last, "" if species.max_n is None else species.max_n])
     return [path]

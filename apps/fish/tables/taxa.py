@@ -10,7 +10,8 @@ FISH: Final = "fish"
 """The label of a detector that tells no species apart."""
 
 _WORMS: Final = "urn:lsid:marinespecies.org:taxname:"
-_NAME: Final = re.compile(r"(?:([A-Z][a-z]+idae)\b ?)?(?:([A-Z][a-z]+)(?: ([a-z][a-z-]+)\.?)?)?")
+_SPECIES: Final = re.compile(r"(?:([A-Z][a-z]+idae) )?(?![A-Z][a-z]+idae\b)([A-Z][a-z]+) ([a-z][a-z-]+)\.?")
+_FAMILY: Final = re.compile(r"([A-Z][a-z]+idae)()(?: (spp?)\.?)?")
 _NO_SPECIES: Final = frozenset({"sp", "spp"})
 _JAWED: Final = frozenset({FISH, "shark", "ray", "stingray", "luderick", "bream"})
 
@@ -32,15 +33,15 @@ class Taxon:
 def taxon(label: str) -> Taxon:
     """Read a label.
 
-    "Sparidae Acanthopagrus australis", "Girella tricuspidata", "Decapterus spp", "Girella" and "Sparidae" are names.
+    "Sparidae Acanthopagrus australis", "Girella tricuspidata", "Decapterus spp" and "Sparidae" are names.
     "fish" is none: what detectors learn under it are bony fishes, sharks and rays, together Gnathostomata (AphiaID
     1828, accepted; "Pisces", 11676, is not). Of any other word only that it stands for an animal is sure.
     """
-    match = _NAME.fullmatch(label)
-    if match and label:
+    match = _SPECIES.fullmatch(label) or _FAMILY.fullmatch(label)
+    if match:
         family, genus, species = (part or "" for part in match.groups())
-        binomial = f"{genus} {species}" if species and species not in _NO_SPECIES else genus
-        return Taxon(family, genus, species, binomial or family, "")
+        named = genus and species not in _NO_SPECIES
+        return Taxon(family, genus, species, f"{genus} {species}" if named else genus or family, "")
     if label.casefold() in _JAWED:
         return Taxon("", "", "", "Gnathostomata", f"{_WORMS}1828", phylum="Chordata")
     return Taxon("", "", "", "Animalia", f"{_WORMS}2")

@@ -1,0 +1,50 @@
+"""The bytes of every table, for one deployment that a person can count in their head."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from apps.fish.results import DeploymentResult, Writer
+from apps.fish.survey import WRITERS
+from apps.fish.tables.darwincore import write_occurrence
+from apps.fish.tables.eventmeasure import write_period, write_points
+from apps.fish.tables.globalarchive import write_metadata
+from tests.apps.fish.tables.results import deployment_result
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+OWN: tuple[Writer, ...] = tuple(one for one in WRITERS if one.__module__.startswith("apps.fish.tables."))
+CASES: dict[str, tuple[DeploymentResult, tuple[Writer, ...]]] = {
+    "complete": (deployment_result(), OWN),
+    "incomplete": (
+        deployment_result(complete=False, metadata=None, lines=()),
+        (write_points, write_period, write_metadata, write_occurrence),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_tables_are_these_bytes(tmp_path, case):
+    result, writers = CASES[case]
+    for writer in writers:
+        told = writer(result, tmp_path)
+        assert all(path.parent == tmp_path and path.is_file() for path in told)
+    written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    expected = {path.name: path.read_bytes() for path in (GOLDEN / case).iterdir()}
+    assert written.keys() == expected.keys()
+    for name, content in expected.items():
+        assert written[name].decode() == content.decode(), name
+        assert written[name] == content, name
+
+
+def test_writing_again_changes_nothing(tmp_path):
+    result = deployment_result()
+    first = {path: path.read_bytes() for writer in OWN for path in writer(result, tmp_path)}
+    assert first == {path: path.read_bytes() for writer in OWN for path in writer(result, tmp_path)}
+
+
+def test_without_a_line_nothing_says_that_none_was_crossed(tmp_path):
+    for writer in OWN:
+        writer(deployment_result(lines=()), tmp_path)
+    assert not {"line_counts.csv", "crossings.csv"} & {path.name for path in tmp_path.iterdir()}
