@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from apps.fish.tables.darwincore import write_occurrence
 from apps.fish.tables.eventmeasure import write_period, write_points
 from apps.fish.tables.globalarchive import write_metadata
 from tests.apps.fish.tables.results import deployment_result
+from tests.conftest import ROOT
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 OWN: tuple[Writer, ...] = tuple(one for one in WRITERS if one.__module__.startswith("apps.fish.tables."))
@@ -48,3 +50,19 @@ def test_without_a_line_nothing_says_that_none_was_crossed(tmp_path):
     for writer in OWN:
         writer(deployment_result(lines=()), tmp_path)
     assert not {"line_counts.csv", "crossings.csv"} & {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_documents_show_these_tables():
+    """Every row of the examples is one of a golden table; rows of BR-08 stand for a second deployment."""
+    text = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+    golden = {
+        line.rstrip(",]}")
+        for path in (GOLDEN / "complete").iterdir()
+        for line in path.read_text(encoding="utf-8-sig").splitlines()
+    }
+    shown = [line for block in re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+             for line in block.splitlines() if not line.startswith("BR-08")]  # fmt: skip
+    assert len(shown) > 30
+    assert [line for line in shown if line.rstrip(",]}") not in golden] == []
+    names = {path.name.replace("2026-02_Palm-Beach_BRUVs", "CAMPAIGN") for path in (GOLDEN / "complete").iterdir()}
+    assert [name for name in names if f"`{name}`" not in text] == []
