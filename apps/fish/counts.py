@@ -35,8 +35,8 @@ class Fragmentation(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ratio: Annotated[float, Field(gt=0, le=10)] = 0.97
-    spread: Annotated[float, Field(ge=0, le=3)] = 0.3
+    ratio: Annotated[float, Field(gt=0, le=10)] = 1.28
+    spread: Annotated[float, Field(ge=0, le=3)] = 0.17
 
 
 class CountSettings(BaseModel):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -371,3 +372,9 @@ def test_the_worked_example_of_the_documents_is_right() -> None:
         found = one.individuals
         reach = f"{found.estimate:.1f} ({found.low:.1f} to {found.high:.1f})"
         assert cells == [str(one.max_n), at, f"{one.mean_count:g}", first, minutes, str(found.tracks), reach]
+
+
+def test_the_fragmentation_is_the_measured_one() -> None:
+    kept = json.loads((ROOT / "benchmarks" / "tracking.json").read_text(encoding="utf-8"))
+    ratio, spread = re.findall(r"\d\.\d+", kept["individuals"]["note"])
+    assert Fragmentation() == Fragmentation(ratio=float(ratio), spread=float(spread))
