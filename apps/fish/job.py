@@ -16,9 +16,10 @@ from apps.fish.counts import CountSettings
 from apps.fish.detecting import ChangedError, DetectorSource, Model
 from apps.fish.footage import ChapterAccount, Deployment, FootageProblem, Sampling
 from apps.fish.ledger import ChapterState, Ledger
+from apps.fish.naming import SUMMARY
 from apps.fish.planning import PlannedChapter, PlannedDeployment, Task, deployment_key, plan, tasks_left, twins
 from apps.fish.progress import SurveyProgress
-from apps.fish.publishing import SUMMARY, Results
+from apps.fish.publishing import Results
 from apps.fish.report.writing import write_report
 from apps.fish.segments import Segment
 from apps.fish.tracking import TrackingSettings

@@ -18,10 +18,10 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from apps.fish.footage import ChapterAccount, ResumePoint
+from apps.fish.naming import LEDGER
 from apps.fish.segments import Segment
 from data.errors import FileAccessError, InputError, ShankhaError
 
-LEDGER: Final = "ledger.sqlite"
 VERSION: Final = 1
 """Number of the ledger's layout: to be raised with every change that older ledgers do not follow."""
 _APPLICATION: Final = 0x5348414E

@@ -15,7 +15,7 @@ from apps.fish.detecting import ChapterJob, Model, chapter_key
 from apps.fish.footage import ChapterReader, Deployment, FootageProblem, Sampling
 from apps.fish.identity import FileIdentity, identify
 from apps.fish.ledger import ChapterState, Ledger
-from apps.fish.publishing import label_of
+from apps.fish.naming import label_of
 from apps.fish.tracking import TrackingSettings
 from data.errors import ShankhaError
 

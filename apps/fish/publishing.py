@@ -7,31 +7,23 @@ removed first: files without an entry do not hold, and are written anew.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from apps.fish.footage import FootageProblem
-from apps.fish.ledger import LEDGER, Ledger
+from apps.fish.joining import join_tables, shared_names
+from apps.fish.ledger import Ledger
+from apps.fish.naming import PROBLEMS, REPORT, SUMMARY, UNFINISHED, folder_name, label_of
 from apps.fish.results import DeploymentResult, EvidenceWriter, Writer
-from apps.fish.tables.joining import MAXN, is_shared, join_tables, shared_names
 from apps.spreadsheets import harmless, spreadsheet
 from data.errors import FileAccessError
 from data.files import sha256_of
 
-PROBLEMS: Final = "problems.csv"
-SUMMARY: Final = "summary.json"
-REPORT: Final = "report.html"
-UNFINISHED: Final = "UNFINISHED.txt"
 PROBLEM_COLUMNS: Final = ("deployment", "file", "line", "kind", "problem", "what_to_do", "footage_lost")
 
 _STAGING: Final = ".writing"
-_UNSAFE: Final = re.compile(r'[\x00-\x1f/\\:*?"<>|]')
-_LONGEST: Final = 100
-_OWN: Final = {name.casefold() for name in (MAXN, PROBLEMS, SUMMARY, REPORT, UNFINISHED, LEDGER)}
 
 
 class Results:
@@ -129,21 +121,6 @@ class Results:
                 where = [harmless(problem.opcode), harmless(label_of(problem.file, disk)), problem.line or ""]
                 what = [harmless(problem.what), harmless(problem.cure)]
                 table.writerow([*where, problem.kind, *what, "yes" if problem.loss else "no"])
-
-
-def folder_name(opcode: str) -> str:
-    """The name of a deployment's folder: its opcode, made harmless where it is no name for a folder of its own."""
-    name = _UNSAFE.sub("_", opcode).strip(" .")[:_LONGEST]
-    if name == opcode and name.casefold() not in _OWN and not is_shared(name):
-        return name
-    return f"{name}-{hashlib.sha256(opcode.encode()).hexdigest()[:8]}"
-
-
-def label_of(path: Path, disk: Path) -> str:
-    """A file's path from the disk on, which is the same wherever the disk is connected."""
-    with contextlib.suppress(ValueError):
-        return path.relative_to(disk if disk.is_dir() else disk.parent).as_posix()
-    return path.as_posix()
 
 
 def _is(path: Path, digest: str) -> bool:

@@ -18,10 +18,12 @@ from apps.fish.detecting import Model
 from apps.fish.evidence import write_evidence
 from apps.fish.footage import Deployment, FootageProblem, find_deployments, parse_sampling
 from apps.fish.job import Round, Survey, SurveySettings
+from apps.fish.joining import MAXN
 from apps.fish.ledger import Ledger
 from apps.fish.lines import Line
 from apps.fish.model import SHIPPED_MODEL, ArtifactSource
-from apps.fish.publishing import MAXN, PROBLEMS, Results
+from apps.fish.naming import PROBLEMS
+from apps.fish.publishing import Results
 from apps.fish.report.stored import write_about
 from apps.fish.results import DeploymentResult, Writer
 from apps.fish.tables.coco import write_coco

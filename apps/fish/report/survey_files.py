@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.fish.ledger import LEDGER, Ledger
-from apps.fish.publishing import PROBLEMS, SUMMARY, UNFINISHED, folder_name
+from apps.fish.naming import PROBLEMS, SUMMARY, UNFINISHED, folder_name
 from apps.fish.report.stored import ABOUT, ReadDeployment, StoredDeployment, read_deployment
 from data.errors import FileAccessError, InputError, ShankhaError
 from data.files import natural_key

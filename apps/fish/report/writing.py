@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from apps.fish.publishing import REPORT
+from apps.fish.naming import REPORT
 from apps.fish.report.page import render
 from apps.fish.report.survey_files import SurveyFiles, is_unfinished, read_survey, written_deployments
 from data.errors import InputError

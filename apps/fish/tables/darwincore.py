@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from apps.fish.counts import SpeciesCounts
 from apps.fish.footage import DeploymentMetadata
+from apps.fish.joining import OCCURRENCE
 from apps.fish.results import DeploymentResult
 from apps.fish.tables.exchange import campaign_of, comma_table, number
-from apps.fish.tables.joining import OCCURRENCE
 from apps.fish.tables.taxa import taxon
 from apps.spreadsheets import harmless
 

@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 
 from apps.fish.counts import SpeciesCounts, settle
+from apps.fish.joining import PERIOD, POINTS
 from apps.fish.records import Observations
 from apps.fish.results import DeploymentResult
 from apps.fish.tables.exchange import campaign_file, tab_table, unbroken
-from apps.fish.tables.joining import PERIOD, POINTS
 from apps.fish.tables.taxa import taxon
 
 POINT_COLUMNS: Final = (

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from apps.fish.publishing import folder_name
+from apps.fish.naming import folder_name
 from apps.fish.results import DeploymentResult
 from apps.spreadsheets import harmless
 from data.files import whole_file

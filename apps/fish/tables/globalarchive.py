@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from apps.fish.footage import DeploymentMetadata
+from apps.fish.joining import COUNT, METADATA
 from apps.fish.results import DeploymentResult
 from apps.fish.tables.exchange import campaign_file, campaign_of, comma_table, number
-from apps.fish.tables.joining import COUNT, METADATA
 from apps.fish.tables.taxa import FISH, taxon
 from apps.spreadsheets import harmless
 

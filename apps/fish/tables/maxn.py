@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from apps.fish.counts import Sighting, SpeciesCounts
+from apps.fish.joining import MAXN
 from apps.fish.results import DeploymentResult
-from apps.fish.tables.joining import MAXN
 from apps.spreadsheets import harmless, spreadsheet
 
 COLUMNS: Final = (

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from apps.fish.footage import ChapterAccount, ResumePoint, SampledFrame
 from apps.fish.footage.frames import Tally
 from apps.fish.identity import identify
-from apps.fish.ledger import LEDGER, Ledger
+from apps.fish.ledger import Ledger
+from apps.fish.naming import LEDGER
 from apps.fish.segments import Segment, Stretch, observations
 from data.detections import Detections
 from data.errors import FileAccessError, InputError

@@ -17,7 +17,8 @@ import pytest
 
 from apps.fish import publishing, survey
 from apps.fish.footage import find_deployments
-from apps.fish.ledger import LEDGER, Ledger
+from apps.fish.ledger import Ledger
+from apps.fish.naming import LEDGER
 from apps.main import run
 from tests.apps.fish.blobs import WHITE, BlobSource, DeadlySource, write_clip
 from tests.conftest import ROOT

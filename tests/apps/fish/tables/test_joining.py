@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from apps.fish import survey
-from apps.fish.publishing import folder_name
-from apps.fish.tables.joining import is_shared, join_tables, shared_names
+from apps.fish.joining import is_shared, join_tables, shared_names
+from apps.fish.naming import folder_name
 from apps.main import run
 from data.errors import InputError
 from tests.apps.fish.blobs import BlobSource, write_clip
