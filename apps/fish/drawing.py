@@ -112,7 +112,7 @@ def _corners(picture: Image, box: Box, scale: float) -> tuple[int, int, int, int
 def _draw_box(picture: Image, corners: tuple[int, int, int, int], colour: tuple[int, int, int], *, solid: bool) -> None:
     """On dark edges, so that it shows on any water."""
     left, top, right, bottom = corners
-    thick = max(1, _text_size(picture) // 9)
+    thick = max(2, _text_size(picture) // 8)
     if solid:
         cv2.rectangle(picture, (left, top), (right, bottom), _INK, thick + 2)
         cv2.rectangle(picture, (left, top), (right, bottom), colour, thick)

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
+from apps.fish.counts import Individuals
 from apps.fish.drawing import sized
 from apps.fish.evidence import Evidence, clock
 from apps.fish.report.charts import class_of, counts_chart, minutes_chart, tracks_chart
@@ -57,6 +58,11 @@ def section(one: ReadDeployment, anchor: str, shown: Sequence[str], width: int, 
     return tag("details", summary, body, id=anchor, open=unfolded, class_="deployment")
 
 
+def individuals_text(people: Individuals) -> Html:
+    """The estimate, and its interval in smaller type."""
+    return joined(f"{people.estimate:.1f} ", tag("small", f"({people.low:.1f} to {people.high:.1f})"))
+
+
 def _place(one: ReadDeployment) -> Html | None:
     place = one.about.metadata
     if place is None:
@@ -95,7 +101,7 @@ def _numbers(one: ReadDeployment, listed: Sequence[int]) -> Html:
             "none" if species.mean_count is None else f"{species.mean_count:.2f}",
             clock(first.seconds) if first else "",
             f"{people.tracks}",
-            f"{people.estimate:.1f} ({people.low:.1f} to {people.high:.1f})",
+            individuals_text(people),
         ]
         swatch = tag("i", class_=f"swatch {class_of(label)}", aria_hidden="true")
         rows.append(
@@ -169,14 +175,18 @@ def _charts(one: ReadDeployment, seen: Sequence[int]) -> Html | None:
     keys = [_key(one, label) for label in seen]
     timeline, drawn, total = tracks_chart(one)
     few = f"{drawn} of {total} confirmed tracks, the longest." if drawn < total else f"{total} confirmed tracks."
-    bars = [joined(tag("p", _key(one, label), class_="key"), minutes_chart(one, label)) for label in seen]
+    bars = [
+        joined(tag("p", _key(one, label), class_="key"), tag("div", minutes_chart(one, label), class_="plot"))
+        for label in seen
+    ]
     return joined(
         tag("h3", "Counts over time"),
         tag("p", *keys, class_="key"),
-        tag("div", counts_chart(one, seen), tag("output", class_="reading", aria_live="polite"), class_="plot"),
+        tag("div", counts_chart(one, seen), class_="plot"),
+        tag("output", class_="reading", aria_live="polite"),
         tag("h3", "Tracks"),
         tag("p", few, class_="quiet"),
-        timeline,
+        tag("div", timeline, class_="plot"),
         tag("h3", "MaxN of each minute"),
         *bars,
     )
@@ -228,7 +238,7 @@ def _settings(one: ReadDeployment) -> Html:
     fragmentation = settings.fragmentation
     facts = [
         ("Model", f"{about.model.name} ({about.model.identity[:12]})" if about.model else "not known"),
-        ("Samples", about.sampling or "not known"),
+        ("Samples", _sampling(about.sampling)),
         ("Counted from score", f"{settings.threshold:g}"),
         ("Track confirmed after", f"{settings.confirmed_after} sightings"),
         ("Individuals for each track", f"{fragmentation.ratio:g} (spread {fragmentation.spread:g})"),
@@ -238,6 +248,12 @@ def _settings(one: ReadDeployment) -> Html:
     ]
     said = [joined(tag("dt", name), tag("dd", text)) for name, text in facts]
     return joined(tag("h3", "Settings"), tag("dl", *said, class_="settings"))
+
+
+def _sampling(text: str) -> str:
+    if text.isdecimal():
+        return f"every {text} frames" if text != "1" else "every frame"
+    return f"every {text[:-1]} s" if text.endswith("s") and text[:1].isdigit() else text or "not known"
 
 
 def _size(size_wh: tuple[int, int]) -> str:

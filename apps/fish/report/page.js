@@ -83,7 +83,7 @@
     const told = JSON.parse(chart.dataset.series);
     const length = told.counts[0]?.length ?? 0;
     const line = chart.querySelector(".cursor");
-    const reading = chart.parentElement.querySelector(".reading");
+    const reading = chart.parentElement.nextElementSibling;
     let at = 0;
     const show = (index) => {
       if (!length) return;

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from apps.fish.evidence import clock
-from apps.fish.report.charts import class_of, places_chart
+from apps.fish.report.charts import places_chart
 from apps.fish.report.deployment import section
 from apps.fish.report.markup import Html, joined, tag
+from apps.fish.report.overview import overview, seen_species
 from apps.fish.report.stored import ReadDeployment
 from apps.fish.report.survey_files import SurveyFiles
 
@@ -19,20 +20,6 @@ _FEW: Final = 3
 _HERE: Final = Path(__file__).parent
 _WIDTHS: Final = ((8, 960), (24, 720), (60, 480))
 _THUMBNAIL: Final = 240
-_COLUMNS: Final = (
-    ("Deployment", "text"),
-    ("Site", "text"),
-    ("Date", "text"),
-    ("Depth", "number"),
-    ("Footage", "text"),
-    ("Samples", "number"),
-    ("Species", "text"),
-    ("MaxN", "number"),
-    ("at", "number"),
-    ("MeanCount", "number"),
-    ("First arrival", "number"),
-    ("Individuals", "number"),
-)
 _DEFINITIONS: Final = (
     ("Sample", "a frame that was looked at; zeros are data, so samples without fish count too."),
     (
@@ -68,7 +55,7 @@ def render(files: SurveyFiles) -> str:
         _warnings(files),
         tag(
             "main",
-            _overview(files, anchors, shown),
+            overview(files, anchors, shown),
             _map(deployments, anchors),
             tag("section", tag("h2", "Deployments", id="deployments"), *sections) if sections else None,
             _problems(files),
@@ -88,13 +75,6 @@ def render(files: SurveyFiles) -> str:
     return f"<!DOCTYPE html>\n{tag('html', head, tag('body', body), lang='en')}\n"
 
 
-def seen_species(deployments: Sequence[ReadDeployment]) -> list[str]:
-    """Species seen in any deployment, in the detector's order; all of them where none was."""
-    names = list(dict.fromkeys(species.species for one in deployments for species in one.counts.species))
-    seen = {species.species for one in deployments for species in one.counts.species if species.max_n}
-    return [name for name in names if name in seen] or names[:1]
-
-
 def picture_width(deployments: Sequence[ReadDeployment]) -> int:
     """Pixels: fewer, the more pictures there are, so that the page stays small enough to be sent."""
     pictures = sum(1 for one in deployments for shown in one.evidence if shown.marked)
@@ -111,7 +91,7 @@ def _header(files: SurveyFiles) -> Html:
     incomplete = sum(not one.about.complete for one in deployments)
     facts = [
         (f"{len(deployments)}", "deployments counted"),
-        (clock(seconds).partition(".")[0], "hours of footage"),
+        (clock(seconds).partition(".")[0], "of footage (h:mm:ss)"),
         (f"{sum(one.counts.samples for one in deployments):,}", "frames looked at"),
         (f"{incomplete}", "incomplete"),
     ]
@@ -147,109 +127,6 @@ def _warnings(files: SurveyFiles) -> Html | None:
     if len({one.about.model_dump_json(include={"settings", "model", "sampling"}) for one in files.deployments}) > 1:
         lines.append("The deployments were not all counted with the same model and settings: each names its own below.")
     return tag("div", *(tag("p", line) for line in lines), class_="warning", role="note") if lines else None
-
-
-def _overview(files: SurveyFiles, anchors: Sequence[str], shown: Sequence[str]) -> Html:
-    rows = [row for one, anchor in zip(files.deployments, anchors, strict=True) for row in _rows(one, anchor, shown)]
-    rows += [_lost_row(opcode, why) for opcode, why in files.lost.items()]
-    head = [
-        tag(
-            "th",
-            tag("button", name, type="button", data_kind=kind),
-            scope="col",
-            class_="n" if kind == "number" else None,
-        )
-        for name, kind in _COLUMNS
-    ]
-    never = [
-        name
-        for name in dict.fromkeys(species.species for one in files.deployments for species in one.counts.species)
-        if name not in shown
-    ]
-    return tag(
-        "section",
-        tag("h2", "Overview", id="overview"),
-        _controls(shown) if len(files.deployments) > 1 else None,
-        tag(
-            "div",
-            tag("table", tag("thead", tag("tr", *head)), tag("tbody", *rows), id="overview-table"),
-            class_="scroll",
-            tabindex="0",
-            role="region",
-            aria_label="Overview of all deployments",
-        ),
-        tag("p", f"Never seen in this survey (MaxN 0 everywhere): {', '.join(never)}.", class_="quiet")
-        if never
-        else None,
-        tag("p", "Times are h:mm:ss after the period’s start.", class_="quiet"),
-    )
-
-
-def _controls(shown: Sequence[str]) -> Html:
-    species = [tag("option", "All species", value="")] + [tag("option", name, value=name) for name in shown]
-    states = [("", "All deployments"), ("complete", "Complete"), ("incomplete", "Incomplete"), ("lost", "Not counted")]
-    return tag(
-        "form",
-        tag("label", "Search ", tag("input", type="search", id="search", placeholder="opcode, site, date …")),
-        tag("label", "Footage ", tag("select", *(tag("option", name, value=key) for key, name in states), id="state")),
-        tag("label", "Species ", tag("select", *species, id="species")) if len(shown) > 1 else None,
-        tag("output", id="shown"),
-        id="controls",
-        hidden=True,
-        role="search",
-    )
-
-
-def _rows(one: ReadDeployment, anchor: str, shown: Sequence[str]) -> list[Html]:
-    about, place = one.about, one.about.metadata
-    state = "complete" if about.complete else "incomplete"
-    date = place.date_time.isoformat(" ", "minutes") if place and place.date_time else ""
-    depth = place.depth_m if place else None
-    site = " · ".join(part for part in ((place.site, place.location) if place else ()) if part)
-    rows = []
-    for species in one.counts.species:
-        if species.species not in shown:
-            continue
-        most, first, people = species.max_n_at, species.first_arrival, species.individuals
-        label = [item.species for item in one.counts.species].index(species.species)
-        cells = [
-            tag("th", tag("a", about.opcode, href=f"#{anchor}"), scope="row"),
-            tag("td", site),
-            tag("td", date, class_="date"),
-            _number(depth, "" if depth is None else f"{depth:g} m"),
-            tag("td", tag("span", state, class_=f"state {state}")),
-            _number(one.counts.samples, f"{one.counts.samples:,}"),
-            tag("td", tag("i", class_=f"swatch {class_of(label)}", aria_hidden="true"), species.species),
-            _number(species.max_n, "none" if species.max_n is None else str(species.max_n), class_="n max"),
-            _number(most.seconds if most else None, "" if most is None else clock(most.seconds)),
-            _number(species.mean_count, "none" if species.mean_count is None else f"{species.mean_count:.2f}"),
-            _number(first.seconds if first else None, "" if first is None else clock(first.seconds)),
-            _number(people.estimate, f"{people.estimate:.1f} ({people.low:.1f} to {people.high:.1f})"),
-        ]
-        text = " ".join([about.opcode, site, date, place.status if place else "", place.campaignid if place else ""])
-        rows.append(
-            tag(
-                "tr",
-                *cells,
-                data_text=text.casefold(),
-                data_state=state,
-                data_species=species.species,
-                data_anchor=anchor,
-                class_=None if about.complete else "lost",
-            )
-        )
-    return rows
-
-
-def _number(value: float | None, text: str, class_: str = "n") -> Html:
-    return tag("td", text, class_=class_, data_value=None if value is None else f"{value:.6g}")
-
-
-def _lost_row(opcode: str, why: str) -> Html:
-    cells = [tag("th", opcode, scope="row"), *(tag("td") for _ in range(3))]
-    cells.append(tag("td", tag("span", "not counted", class_="state lost")))
-    cells.append(tag("td", why, colspan=len(_COLUMNS) - 5))
-    return tag("tr", *cells, data_text=f"{opcode} {why}".casefold(), data_state="lost", data_species="", class_="lost")
 
 
 def _map(deployments: Sequence[ReadDeployment], anchors: Sequence[str]) -> Html | None:
