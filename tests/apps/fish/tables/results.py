@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from apps.fish.counts import CountSettings, Period, count
+from apps.fish.counts import CountSettings, Fragmentation, Period, count
 from apps.fish.detecting import Model
 from apps.fish.footage import Chapter, Deployment, DeploymentMetadata
 from apps.fish.lines import Line
@@ -101,7 +101,7 @@ def deployment_result(
         start += duration
     tracks = in_order_of_sight(np.array([f.track for _, s in chapters for _, frame in s for f in frame], np.int64))
     tracked = TrackedObservations(joined(parts), tracks)
-    settings = CountSettings(threshold=0.5, lines=lines)
+    settings = CountSettings(threshold=0.5, fragmentation=Fragmentation(ratio=0.97, spread=0.3), lines=lines)
     period = Period((metadata.period_start if metadata else None) or 0.0)
     return DeploymentResult(
         Deployment(opcode, Path("/disk") / opcode, tuple(Chapter(one.path) for one in read), metadata, complete),
