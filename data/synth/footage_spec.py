@@ -94,7 +94,13 @@ class ClipSpec(BaseModel):
 
 
 _STANDARD: Final = """
-- {name: 1-clear-few, stocks: [{species: bream, individuals: 2}], turbidity: 0.1, snow: 30, seagrass: 0, rocks: 0}
+- name: 1-clear-few
+  stocks: [{species: bream, individuals: 3}]
+  turbidity: 0.1
+  roaming: 1.2
+  snow: 30
+  seagrass: 0
+  rocks: 0
 - name: 2-clear-mixed
   stocks: [{species: bream, individuals: 2}, {species: drummer, individuals: 2}, {species: sergeant, individuals: 3}]
   turbidity: 0.12

@@ -154,7 +154,7 @@ class _Shoal:
         flat = self._speed[leader] * np.cos(self._pitch[leader])
         ahead = np.stack([flat * np.cos(self._yaw[leader]), 0 * flat, flat * np.sin(self._yaw[leader])], 1)
         out_of_place = self._position[leader] + self._place[follows] - self._position[follows]
-        wanted[follows] = ahead + 0.8 * out_of_place
+        wanted[follows] = ahead + 0.6 * out_of_place
         return np.asarray(wanted + self._stray * (0.5, 0.3, 0.5))
 
     def _choose_waypoints(self, seconds: float) -> None:
@@ -162,9 +162,9 @@ class _Shoal:
         bored = self._rng.random(len(near)) < 0.05 * seconds
         for index in np.flatnonzero(near | bored):
             self._goal[index] = self._waypoint(int(index), self._position[index])
-            self._vigour[index] = self._rng.choice(
-                (self._rng.uniform(0.08, 0.3), self._rng.uniform(0.5, 1.4)), p=(0.15, 0.85)
-            )
+            # a lone fish may hover; a school swims on
+            hovers = index >= self._schools and self._rng.random() < 0.15
+            self._vigour[index] = self._rng.uniform(0.08, 0.3) if hovers else self._rng.uniform(0.5, 1.4)
 
     def _waypoint(self, index: int, here: Track | None) -> Track:
         """A place to swim to: within the roaming space, at the species' height, not much nearer or farther than now."""
