@@ -22,7 +22,7 @@ from apps.fish.joining import MAXN
 from apps.fish.ledger import Ledger
 from apps.fish.lines import Line
 from apps.fish.model import SHIPPED_MODEL, ArtifactSource
-from apps.fish.naming import PROBLEMS
+from apps.fish.naming import PROBLEMS, REPORT
 from apps.fish.publishing import Results
 from apps.fish.report.stored import write_about
 from apps.fish.results import DeploymentResult, Writer
@@ -223,6 +223,7 @@ def _told(outcome: Round, out: Path, seconds: float) -> str:
     if outcome.resumed:
         lines.append(f"{outcome.resumed} of the deployments were done before and have not changed.")
     lines.append(f"The numbers are in {out / MAXN}, those of each deployment in its folder beside it.")
+    lines.append(f"Open {out / REPORT}: the page shows them all, with the evidence for each.")
     undone = [opcode for opcode, status in outcome.statuses.items() if status != "complete"]
     if undone:
         lines.append(f"Not complete: {', '.join(undone)}.")
