@@ -38,19 +38,34 @@ class YoloxOutput(NamedTuple):
     strides: Tensor
 
 
-class ConvNormSilu(nn.Sequential):
-    """Convolution, batch norm, SiLU: (N, inputs, H, W) -> (N, outputs, H / stride, W / stride)."""
+class DepthwiseConv(nn.Conv2d):
+    """A depthwise 3x3 convolution; one of stride 2 works in float32 where a CPU computes in bfloat16.
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
-        super().__init__(
-            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-            nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.03),
-            nn.SiLU(inplace=True),
-        )
+    There the backward pass of just these has no fast kernel in bfloat16: measured 5 to 15 times slower.
+    """
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__(channels, channels, 3, stride, padding=1, groups=channels, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H / stride, W / stride) of the same type."""
+        if self.stride == (1, 1) or features.dtype != torch.bfloat16 or features.device.type != "cpu":
+            return super().forward(features)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(features.float()).to(features.dtype)
+
+
+def _norm_silu(convolution: nn.Conv2d) -> nn.Sequential:
+    # SiLU in place would be slower: the backward pass needs its input again, which would be copied for it.
+    return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels, eps=1e-3, momentum=0.03), nn.SiLU())
+
+
+def _conv(inputs: int, outputs: int, kernel: int = 1) -> nn.Sequential:
+    return _norm_silu(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False))
 
 
 def _depthwise(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(ConvNormSilu(inputs, inputs, 3, stride, inputs), ConvNormSilu(inputs, outputs))
+    return nn.Sequential(_norm_silu(DepthwiseConv(inputs, stride)), _conv(inputs, outputs))
 
 
 class Bottleneck(nn.Module):
@@ -59,7 +74,7 @@ class Bottleneck(nn.Module):
     def __init__(self, channels: int, shortcut: bool) -> None:
         super().__init__()
         self.shortcut = shortcut
-        self.branch = nn.Sequential(ConvNormSilu(channels, channels), _depthwise(channels, channels))
+        self.branch = nn.Sequential(_conv(channels, channels), _depthwise(channels, channels))
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape."""
@@ -71,10 +86,10 @@ class CspLayer(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, depth: int = 1, shortcut: bool = False) -> None:
         super().__init__()
-        self.through = ConvNormSilu(inputs, outputs // 2)
-        self.past = ConvNormSilu(inputs, outputs // 2)
+        self.through = _conv(inputs, outputs // 2)
+        self.past = _conv(inputs, outputs // 2)
         self.blocks = nn.Sequential(*(Bottleneck(outputs // 2, shortcut) for _ in range(depth)))
-        self.merge = ConvNormSilu(outputs, outputs)
+        self.merge = _conv(outputs, outputs)
 
     def forward(self, features: Tensor) -> Tensor:
         """See the class."""
@@ -86,7 +101,7 @@ class Focus(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv = ConvNormSilu(4 * inputs, outputs, 3)
+        self.conv = _conv(4 * inputs, outputs, 3)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, H / 2, W / 2)."""
@@ -99,9 +114,9 @@ class PyramidPooling(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.squeeze = ConvNormSilu(channels, channels // 2)
+        self.squeeze = _conv(channels, channels // 2)
         self.pool = nn.MaxPool2d(5, stride=1, padding=2)
-        self.merge = ConvNormSilu(channels * 2, channels)
+        self.merge = _conv(channels * 2, channels)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape."""
@@ -142,9 +157,9 @@ class Neck(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         fine, middle, coarse = _WIDTHS[2:]
-        self.lateral16 = ConvNormSilu(coarse, middle)
+        self.lateral16 = _conv(coarse, middle)
         self.down16 = CspLayer(2 * middle, middle)
-        self.lateral8 = ConvNormSilu(middle, fine)
+        self.lateral8 = _conv(middle, fine)
         self.down8 = CspLayer(2 * fine, fine)
         self.halve8 = _depthwise(fine, fine, 2)
         self.up16 = CspLayer(2 * fine, middle)
@@ -169,7 +184,7 @@ class LevelHead(nn.Module):
 
     def __init__(self, inputs: int, classes: int) -> None:
         super().__init__()
-        self.stem = ConvNormSilu(inputs, _HEAD_WIDTH)
+        self.stem = _conv(inputs, _HEAD_WIDTH)
         self.class_branch = nn.Sequential(*(_depthwise(_HEAD_WIDTH, _HEAD_WIDTH) for _ in range(2)))
         self.class_logits = nn.Conv2d(_HEAD_WIDTH, classes, 1)
         self.box_branch = nn.Sequential(*(_depthwise(_HEAD_WIDTH, _HEAD_WIDTH) for _ in range(2)))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from data.errors import ConfigurationError, FileAccessError, InputError
 from data.frames import FramePreprocessing, fit_frame, frames_input
 from models.pretrained import load_yolox_coco, measure_batch_norms
-from models.yolox import YoloxNano, joint_logits
+from models.yolox import DepthwiseConv, YoloxNano, joint_logits
 
 SIZE = FramePreprocessing(size_wh=(416, 416))
 
@@ -155,3 +155,17 @@ def test_decoding_stays_in_float_under_mixed_precision() -> None:
     with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
         boxes, logits = YoloxNano().eval()(torch.rand(1, 3, 64, 64) * 255)
     assert boxes.dtype == logits.dtype == torch.float32
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise_convolutions_work_in_float_where_that_is_faster(stride: int) -> None:
+    torch.manual_seed(0)
+    layer = DepthwiseConv(8, stride)
+    features = torch.randn(1, 8, 6, 10).bfloat16()
+    wanted = nn.functional.conv2d(features.float(), layer.weight, None, stride, 1, groups=8)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(features)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), wanted, atol=0.03, rtol=0.02)
+    if stride == 2:
+        assert torch.equal(found, wanted.bfloat16())

@@ -53,9 +53,10 @@ def test_the_network_finds_the_boxes_that_it_was_taught() -> None:
     pictures = torch.rand(2, 3, 64, 64) * 60
     for (left, top, right, bottom), image in zip(targets.xyxy.int().tolist(), targets.image, strict=True):
         pictures[image, :, top:bottom, left:right] += 150
-    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(network.parameters(), lr=4e-3)
     losses = []
-    for _ in range(35):
+    for step in range(40):
+        optimizer.param_groups[0]["lr"] = 4e-3 * (1 - step / 40)
         raw = network(pictures)
         loss = network.loss(raw, targets)
         optimizer.zero_grad()
