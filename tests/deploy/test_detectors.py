@@ -196,6 +196,22 @@ def test_the_first_way_that_is_near_enough_is_taken(tmp_path, data):
     assert done.measured[done.method] == 0.5
 
 
+def quantized_convolutions(made):
+    """How many convolutions of a network read quantized activations."""
+    network = openvino.Core().read_model(made.graph, made.weights)
+    nodes = [node for node in network.get_ordered_ops() if node.get_type_name() in {"Convolution", "GroupConvolution"}]
+    return sum(node.input_value(0).get_node().get_type_name() == "FakeQuantize" for node in nodes), len(nodes)
+
+
+def test_the_careful_way_leaves_the_last_convolution_in_float(tmp_path, data):
+    (tmp_path / "net.onnx").write_bytes(graph_bytes(tmp_path))
+    plain = quantize_openvino(tmp_path / "net.onnx", data.calibration[:2], lambda _: 1.0, 1.0).model
+    answers = iter([0.1, 0.2, 0.3])
+    careful = quantize_openvino(tmp_path / "net.onnx", data.calibration[:2], lambda _: next(answers), 1.0).model
+    assert quantized_convolutions(plain) == (2, 2)
+    assert quantized_convolutions(careful) == (1, 2)
+
+
 def test_quantizing_says_nothing_to_the_terminal(tmp_path, data, capfd):
     (tmp_path / "net.onnx").write_bytes(graph_bytes(tmp_path))
     quantize_openvino(tmp_path / "net.onnx", data.calibration[:2], lambda _: 1.0, 1.0)
