@@ -70,10 +70,12 @@ class DetectionData(Strict):
     """What a detection run learns from.
 
     Whole sites with about `validation_share` of the boxes are held out to select the epoch, to calibrate, and to set
-    the threshold; at most `validation_pictures` of them are looked at after an epoch, spread over the clips.
+    the threshold; `validate_on` adds whole datasets to that. At most `validation_pictures` of them are looked at after
+    an epoch, spread over the clips.
     """
 
     train: Annotated[tuple[DetectionSource, ...], Field(min_length=1)]
+    validate_on: tuple[DetectionSource, ...] = ()
     validation_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.12
     validation_pictures: Annotated[int, Field(ge=1)] = 300
 

@@ -92,6 +92,13 @@ def test_the_last_epochs_are_not_mixed(task: DetectionTask) -> None:
     assert [plan.mixed for plan in task.plans(1)] == [False] * task.steps
 
 
+def test_whole_datasets_are_watched_beside_the_held_out_sites(root: Path) -> None:
+    source = {"folder": "fish", "split": "train"}
+    task = DetectionTask(recipe(data={"train": [source], "validate_on": [source], "validation_share": 0.3}), root)
+    assert len(task.held) == 8 + 24
+    assert len(task.train) == 16
+
+
 def test_only_the_asked_number_of_pictures_is_drawn(root: Path) -> None:
     few = recipe(data={"train": [{"folder": "fish", "split": "train", "pictures": 8}], "validation_share": 0.3})
     task = DetectionTask(few, root)

@@ -119,6 +119,7 @@ class DetectionTask(Task[SceneBatch]):
             learnt, unseen = hold_out_sites(pictures, recipe.data.validation_share, recipe.seed)
             kept.append(pictures.select(learnt))
             held.append(pictures.select(unseen))
+        held += [as_fish(read_detections(root / source.folder, source.split)) for source in recipe.data.validate_on]
         self.train = joined_detections(recipe.name, kept)
         self.held = joined_detections(recipe.name, held)
         self.parts = np.split(np.arange(len(self.train)), np.cumsum([len(part) for part in kept])[:-1])
