@@ -18,6 +18,7 @@ import pytest
 from apps.fish import publishing, survey
 from apps.fish.footage import find_deployments
 from apps.fish.ledger import Ledger
+from apps.fish.model import ArtifactSource
 from apps.fish.naming import LEDGER
 from apps.main import run
 from tests.apps.fish.blobs import WHITE, BlobSource, DeadlySource, write_clip
@@ -418,3 +419,22 @@ def test_the_fixture_is_found(disk):
     found, problems = find_deployments(disk)
     assert [one.opcode for one in found] == ["OP1", "OP2", "OP3"]
     assert problems == []
+
+
+def test_real_footage_and_the_shipped_model_go_on_alike(shankha_data, tmp_path, monkeypatch):
+    """Segments cut from the ledger come out of the real network as they were, whatever was detected before them."""
+    monkeypatch.setattr(survey, "ArtifactSource", ArtifactSource)
+    disk, out = tmp_path / "disk", tmp_path / "out"
+    (disk / "TANK").mkdir(parents=True)
+    shutil.copy(shankha_data / "fish" / "tank-clip" / "fish.mp4", disk / "TANK")
+    assert surveyed(disk, out, "--every", "2") == 0
+    expected = files(out)
+    (row,) = table(out / "maxn.csv")
+    assert (row["samples"], row["complete"]) == ("334", "yes")
+    assert int(row["maxn"]) >= 2
+    with Ledger(out) as ledger:
+        ledger._db.execute("UPDATE chapters SET account = NULL")
+        ledger._db.execute("DELETE FROM segments WHERE number = 1")
+        ledger._db.execute("DELETE FROM deployments")
+    assert surveyed(disk, out, "--every", "2") == 0
+    assert files(out) == expected
