@@ -20,6 +20,7 @@ from apps.fish.naming import SUMMARY
 from apps.fish.planning import PlannedChapter, PlannedDeployment, Task, deployment_key, plan, tasks_left, twins
 from apps.fish.progress import SurveyProgress
 from apps.fish.publishing import Results
+from apps.fish.report.survey_files import folders_of
 from apps.fish.report.writing import write_report
 from apps.fish.segments import Segment
 from apps.fish.tracking import TrackingSettings
@@ -117,7 +118,7 @@ class Survey:
         self.results.write_problems(outcome.problems, self.settings.disk)
         summary = json.dumps(self.summary(outcome), indent=1, ensure_ascii=False)
         write_text(self.results.folder / SUMMARY, f"{summary}\n")
-        write_report(self.results.folder, written, unfinished=False)
+        write_report(self.results.folder, folders_of(self.results.folder, written), unfinished=False)
         self.results.end()
         return outcome
 

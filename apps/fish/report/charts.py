@@ -18,7 +18,7 @@ from apps.fish.report.stored import ReadDeployment
 
 COLOURS: Final = 7
 _WIDTH: Final = 860
-_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 10, 12, 24
+_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 18, 12, 24
 _MOST_POINTS: Final = 430
 _MOST_TRACKS: Final = 400
 _LANE: Final = 7
@@ -187,14 +187,18 @@ def places_chart(places: Sequence[tuple[str, str, float, float, bool]]) -> Html:
         named = tag("text", opcode, x=x + 9, y=y + 4, class_="name") if len(places) <= 12 else None
         dots.append(tag("a", dot, named, href=f"#{anchor}"))
     corners = [
-        tag("text", f"{min(longitudes):.4f}° E", x=4, y=height - 6, class_="tick"),
-        tag("text", f"{max(longitudes):.4f}° E", x=width - 4, y=height - 6, class_="tick end"),
-        tag("text", f"{max(latitudes):.4f}° N", x=4, y=14, class_="tick"),
-        tag("text", f"{min(latitudes):.4f}° N", x=4, y=height - 22, class_="tick"),
+        tag("text", _degrees(min(longitudes), "EW"), x=4, y=height - 6, class_="tick"),
+        tag("text", _degrees(max(longitudes), "EW"), x=width - 4, y=height - 6, class_="tick end"),
+        tag("text", _degrees(max(latitudes), "NS"), x=4, y=14, class_="tick"),
+        tag("text", _degrees(min(latitudes), "NS"), x=4, y=height - 22, class_="tick"),
     ]
     label = f"{len(places)} deployments by longitude and latitude; north is up"
     shape = {"viewBox": f"0 0 {width} {height}", "role": "img", "aria_label": label}
     return tag("svg", *corners, *dots, **shape, class_="chart map")
+
+
+def _degrees(number: float, sides: str) -> str:
+    return f"{abs(number):.4f}° {sides[number < 0]}"
 
 
 @dataclass(frozen=True, order=True)

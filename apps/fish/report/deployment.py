@@ -77,7 +77,7 @@ def _place(one: ReadDeployment) -> Html | None:
         ("Position", "" if place.latitude is None else f"{place.latitude:.5f}, {place.longitude:.5f}"),
         ("On seabed", "" if place.period_start is None else clock(place.period_start)),
     ]
-    said = [joined(tag("dt", name), tag("dd", text)) for name, text in facts if text]
+    said = [tag("div", tag("dt", name), tag("dd", text)) for name, text in facts if text]
     return tag("dl", *said, class_="place-facts") if said else None
 
 

@@ -25,7 +25,8 @@ class _Column:
 
     @property
     def class_(self) -> str | None:
-        return " ".join(name for name, holds in (("n", self.kind == "number"), ("minor", self.minor)) if holds) or None
+        names = (("n", self.kind == "number"), ("minor", self.minor), ("whole", self.title in {"Date", "Species"}))
+        return " ".join(name for name, holds in names if holds) or None
 
 
 _COLUMNS: Final = (
@@ -106,6 +107,7 @@ def _controls(shown: Sequence[str]) -> Html:
         tag("label", "Search ", tag("input", type="search", id="search", placeholder="opcode, site, date …")),
         tag("label", "Footage ", tag("select", *(tag("option", name, value=key) for key, name in states), id="state")),
         tag("label", "Species ", tag("select", *species, id="species")) if len(shown) > 1 else None,
+        tag("label", tag("input", type="checkbox", id="seen"), " only where seen", class_="check"),
         tag("output", id="shown"),
         id="controls",
         hidden=True,
@@ -135,6 +137,7 @@ def _rows(one: ReadDeployment, anchor: str, shown: Sequence[str], kept: Sequence
             *_about_cells(one, state),
             *_count_cells(species, label),
         ]
+        marks = (("lost", not about.complete), ("zero", not species.max_n))
         yield tag(
             "tr",
             *(_drawn(cells[at], at) for at in kept),
@@ -142,14 +145,15 @@ def _rows(one: ReadDeployment, anchor: str, shown: Sequence[str], kept: Sequence
             data_state=state,
             data_species=species.species,
             data_anchor=anchor,
-            class_=None if about.complete else "lost",
+            data_seen=bool(species.max_n),
+            class_=" ".join(name for name, holds in marks if holds) or None,
         )
 
 
 def _about_cells(one: ReadDeployment, state: str) -> list[_Cell]:
     site, date, depth = _place(one)
     return [
-        _Cell(site),
+        _Cell(tag("span", site, class_="site", title=site) if site else ""),
         _Cell(date),
         _Cell(depth, one.about.metadata.depth_m if one.about.metadata else None),
         _Cell(tag("span", state, class_=f"state {state}")),

@@ -19,7 +19,8 @@
     let shown = 0;
     for (const row of rows) {
       const fits = words.every((word) => row.dataset.text.includes(word)) && (!state || row.dataset.state === state);
-      const hit = fits && (!species || row.dataset.species === species || row.dataset.state === "lost");
+      const seen = !form.querySelector("#seen").checked || "seen" in row.dataset || row.dataset.state === "lost";
+      const hit = fits && seen && (!species || row.dataset.species === species || row.dataset.state === "lost");
       row.hidden = !hit;
       shown += hit;
       if (fits && row.dataset.anchor) left.add(row.dataset.anchor);

@@ -11,7 +11,7 @@ from typing import Any
 
 from apps.fish.ledger import LEDGER, Ledger
 from apps.fish.naming import PROBLEMS, SUMMARY, UNFINISHED, folder_name
-from apps.fish.report.stored import ABOUT, ReadDeployment, StoredDeployment, read_deployment
+from apps.fish.report.stored import ABOUT, ReadDeployment, read_deployment
 from data.errors import FileAccessError, InputError, ShankhaError
 from data.files import natural_key
 
@@ -38,36 +38,39 @@ class SurveyFiles:
         return {row["deployment"]: f"{row['file']}: {row['problem']}" for row in reversed(rows)}
 
 
-def written_deployments(results: Path) -> list[str]:
-    """Opcodes of the deployments whose results hold, in order: the ledger tells, or where it was not copied along, the
-    folders.
+def written_folders(results: Path) -> list[Path]:
+    """Folders of the deployments whose results hold: the ledger tells, or where it was not copied along, the folders.
 
     Raises:
         FileAccessError: The folder cannot be read, or a survey is writing into it.
         InputError: It is no folder of results.
     """
+    expected = "a folder that shankha fish survey has written"
     if not results.is_dir():
-        expected = "a folder that shankha fish survey has written"
         raise FileAccessError(results, "is no folder", expected=expected, cure="check the path")
     if (results / LEDGER).is_file():
         with Ledger(results) as ledger:
-            return sorted(ledger.deployments(), key=natural_key)
-    found = [path for path in sorted(results.glob(f"*/{ABOUT}")) if not path.parent.name.startswith(".")]
+            return folders_of(results, list(ledger.deployments()))
+    found = [path.parent for path in results.glob(f"*/{ABOUT}") if not path.parent.name.startswith(".")]
     if not found:
-        expected = "a folder that shankha fish survey has written"
         raise InputError(results, "holds no results of a survey", expected=expected, cure="check the path")
-    about = [StoredDeployment.model_validate_json(path.read_text(encoding="utf-8")) for path in found]
-    return sorted((one.opcode for one in about), key=natural_key)
+    return sorted(found)
 
 
-def read_survey(results: Path, opcodes: Sequence[str], *, unfinished: bool) -> SurveyFiles:
-    """Read those deployments; one that cannot be read is told in `faults`, and the others are read."""
+def folders_of(results: Path, opcodes: Sequence[str]) -> list[Path]:
+    """The folders of those deployments."""
+    return [results / folder_name(opcode) for opcode in opcodes]
+
+
+def read_survey(results: Path, folders: Sequence[Path], *, unfinished: bool) -> SurveyFiles:
+    """Read those deployments, in order; one that cannot be read is told in `faults`, and the others are read."""
     deployments, faults = [], []
-    for opcode in opcodes:
+    for folder in folders:
         try:
-            deployments.append(read_deployment(results / folder_name(opcode)))
+            deployments.append(read_deployment(folder))
         except (InputError, FileAccessError) as error:
             faults.append(error)
+    deployments.sort(key=lambda one: natural_key(one.about.opcode))
     return SurveyFiles(tuple(deployments), unfinished, _summary(results), _problems(results), tuple(faults))
 
 

@@ -10,7 +10,7 @@ import typer
 
 from apps.fish.naming import REPORT
 from apps.fish.report.page import render
-from apps.fish.report.survey_files import SurveyFiles, is_unfinished, read_survey, written_deployments
+from apps.fish.report.survey_files import SurveyFiles, is_unfinished, read_survey, written_folders
 from data.errors import InputError
 from data.files import write_text
 
@@ -26,7 +26,7 @@ def report(
 
     Example: shankha fish report results/
     """
-    files = write_report(results, written_deployments(results), unfinished=is_unfinished(results))
+    files = write_report(results, written_folders(results), unfinished=is_unfinished(results))
     for error in files.faults:
         typer.echo(str(error), err=True)
     shown = f"{len(files.deployments)} deployments"
@@ -35,12 +35,12 @@ def report(
         raise typer.Exit(InputError.exit_code)
 
 
-def write_report(results: Path, opcodes: Sequence[str], *, unfinished: bool) -> SurveyFiles:
+def write_report(results: Path, folders: Sequence[Path], *, unfinished: bool) -> SurveyFiles:
     """Write the page about those deployments; what cannot be read is told on it.
 
     Raises:
         FileAccessError: The folder cannot be written, or the disk is full.
     """
-    files = read_survey(results, opcodes, unfinished=unfinished)
+    files = read_survey(results, folders, unfinished=unfinished)
     write_text(results / REPORT, render(files))
     return files

@@ -232,6 +232,15 @@ def test_results_without_their_ledger_are_shown(own, page):
     assert reported(own) == page
 
 
+def test_a_damaged_deployment_without_the_ledger_is_told(own):
+    for path in own.glob(f"{LEDGER}*"):
+        path.unlink()
+    (own / "OP1" / ABOUT).write_text("{")
+    text = Page(reported(own, 2)).text
+    assert "These results cannot be read: " in text
+    assert "OP2" in text
+
+
 def test_the_same_results_give_the_same_bytes(own, page):
     assert reported(own) == page
     assert reported(own) == page
@@ -286,7 +295,7 @@ def many(results, tmp_path_factory) -> Path:
 def test_hundreds_of_deployments_stay_small(many, results, monkeypatch):
     real = stored.read_records
     monkeypatch.setattr(stored, "read_records", lambda folder: _renamed(real(folder), folder.name))
-    files = write_report(many, sorted(path.name for path in many.iterdir() if path.is_dir()), unfinished=False)
+    files = write_report(many, sorted(path for path in many.iterdir() if path.is_dir()), unfinished=False)
     assert len(files.deployments) == MANY + 10
     text = (many / "report.html").read_text()
     assert len(text) < 30_000 * len(files.deployments)
@@ -331,6 +340,7 @@ addEventListener("load", () => {
   told.sections = document.querySelectorAll("details.deployment:not([hidden])").length;
   type("search", ""); type("state", "incomplete"); told.incomplete = shown();
   type("state", "");
+  document.getElementById("seen").click(); told.seen = shown(); document.getElementById("seen").click();
   const sort = [...document.querySelectorAll("thead button")].find((b) => b.textContent === "MaxN");
   sort.click(); told.rising = shown(); sort.click(); told.falling = shown();
   const chart = document.querySelector("svg.counts");
@@ -359,6 +369,8 @@ def test_it_works_in_a_browser(own, tmp_path):
     assert len(told["all"]) == 5
     assert (told["search"], told["sections"]) == (["OP1"], 1)
     assert told["incomplete"] == ["OP2"]
+    assert "OP4" in told["all"]
+    assert told["seen"] == [opcode for opcode in told["all"] if opcode != "OP4"]
     assert told["rising"][0] == told["falling"][3] == "OP4"
     assert told["rising"][4] == told["falling"][4] == "OP9"
     assert re.fullmatch(r"0:00:03\.9: <b>fish</b> \d", told["reading"])
