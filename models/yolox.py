@@ -8,34 +8,19 @@ The modules stand in the order in which they run, which is the order of the conv
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.detector import BoxTargets, Detector, anchor_grid
-from models.yolox_loss import detection_loss
+from models.yolox_loss import YoloxOutput, detection_loss
 
 _WIDTHS = (16, 32, 64, 128, 256)  # a quarter of the full YOLOX
 _DEPTHS = (1, 3, 3, 1)  # a third
 _HEAD_WIDTH = 64
 _PRIOR = 0.01  # how likely an anchor holds an object before anything is learnt
 _LARGEST_LOG_SIDE = 8.0  # a box of 3000 strides: keeps the exponential finite
-
-
-class YoloxOutput(NamedTuple):
-    """Raw outputs of A anchors, float32.
-
-    `boxes` (N, A, 4) xyxy in input pixels, `objectness` (N, A) and `classes` (N, A, C) logits, `centres` (A, 2) and
-    `strides` (A,) of the anchors in input pixels.
-    """
-
-    boxes: Tensor
-    objectness: Tensor
-    classes: Tensor
-    centres: Tensor
-    strides: Tensor
 
 
 class DepthwiseConv(nn.Conv2d):

@@ -7,7 +7,7 @@ of its own picture, so the largest array is (objects, anchors), whatever the num
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,14 +15,25 @@ from torch.nn import functional
 
 from models.detector import BoxTargets, taught_anchors
 
-if TYPE_CHECKING:
-    from models.yolox import YoloxOutput
-
 _BOX_WEIGHT = 5.0
 _OVERLAP_COST = 3.0
 _FAR_COST = 1e5  # of an anchor that may not answer for an object
 _CENTRE_RADIUS = 1.5  # strides around an object's centre within which anchors may answer for it
 _MOST_ANCHORS = 10  # that answer for one object
+
+
+class YoloxOutput(NamedTuple):
+    """Raw outputs of A anchors, float32.
+
+    `boxes` (N, A, 4) xyxy in input pixels, `objectness` (N, A) and `classes` (N, A, C) logits, `centres` (A, 2) and
+    `strides` (A,) of the anchors in input pixels.
+    """
+
+    boxes: Tensor
+    objectness: Tensor
+    classes: Tensor
+    centres: Tensor
+    strides: Tensor
 
 
 @dataclass(frozen=True)

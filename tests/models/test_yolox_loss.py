@@ -13,8 +13,8 @@ from torch import Tensor
 
 from data.boxes import ious
 from models.detector import BoxTargets
-from models.yolox import YoloxNano, YoloxOutput, joint_logits
-from models.yolox_loss import assign, detection_loss, giou
+from models.yolox import YoloxNano, joint_logits
+from models.yolox_loss import YoloxOutput, assign, detection_loss, giou
 
 BOXES = [[10.0, 12, 42, 36], [56, 30, 90, 58], [30, 20, 70, 52]]
 
