@@ -121,7 +121,7 @@ def _place(one: ReadDeployment) -> tuple[str, str, str]:
     if place is None:
         return "", "", ""
     site = " · ".join(part for part in (place.site, place.location) if part)
-    date = place.date_time.isoformat(" ", "minutes") if place.date_time else ""
+    date = place.date_time.date().isoformat() if place.date_time else ""
     return site, date, "" if place.depth_m is None else f"{place.depth_m:g} m"
 
 
@@ -133,7 +133,7 @@ def _rows(one: ReadDeployment, anchor: str, shown: Sequence[str], kept: Sequence
         if species.species not in shown:
             continue
         cells = [
-            _Cell(tag("a", about.opcode, href=f"#{anchor}")),
+            _Cell(tag("a", about.opcode, href=f"#{anchor}", class_="clip", title=about.opcode)),
             *_about_cells(one, state),
             *_count_cells(species, label),
         ]
@@ -153,7 +153,7 @@ def _rows(one: ReadDeployment, anchor: str, shown: Sequence[str], kept: Sequence
 def _about_cells(one: ReadDeployment, state: str) -> list[_Cell]:
     site, date, depth = _place(one)
     return [
-        _Cell(tag("span", site, class_="site", title=site) if site else ""),
+        _Cell(tag("span", site, class_="clip", title=site) if site else ""),
         _Cell(date),
         _Cell(depth, one.about.metadata.depth_m if one.about.metadata else None),
         _Cell(tag("span", state, class_=f"state {state}")),

@@ -176,7 +176,7 @@ def test_its_numbers_are_those_of_the_tables(own):
             hours, minutes, seconds = row[8].split(":")
             told = 3600 * int(hours) + 60 * int(minutes) + float(seconds)
             assert told == pytest.approx(float(table["maxn_seconds"]), abs=0.051)
-    assert shown["OP1"][1:4] == ["Meadow", "2026-03-14 09:30", "6.5 m"]
+    assert shown["OP1"][1:4] == ["Meadow", "2026-03-14", "6.5 m"]
 
 
 def test_read_again_the_counts_are_the_same(own):
