@@ -129,7 +129,7 @@ class TruthSource:
         return TruthDetector(self.folder / TRUTH)
 
 
-def photograph(page: Path, picture: Path, size: str = "1280,1900", *, dark: bool = False) -> None:
+def photograph(page: Path, picture: Path, size: str = "1280,2150", *, dark: bool = False) -> None:
     """Open the page in Chromium, without a window, and save what it shows."""
     browser = shutil.which("chromium") or shutil.which("google-chrome") or sys.exit("Chromium is not installed.")
     flags = ["--headless", "--no-sandbox", "--hide-scrollbars", "--virtual-time-budget=3000", f"--window-size={size}"]
@@ -138,7 +138,8 @@ def photograph(page: Path, picture: Path, size: str = "1280,1900", *, dark: bool
         where = [f"--user-data-dir={profile}", f"--screenshot={picture}", page.resolve().as_uri()]
         subprocess.run([browser, *flags, *where], check=True, capture_output=True, timeout=300)  # noqa: S603
     with Pillow.open(picture) as drawn:
-        drawn.convert("RGB").save(picture, optimize=True)
+        few = drawn.convert("RGB").quantize(256, Pillow.Quantize.MAXCOVERAGE, kmeans=4, dither=Pillow.Dither.NONE)
+        few.save(picture, optimize=True)
 
 
 def main() -> None:
