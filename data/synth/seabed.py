@@ -27,9 +27,9 @@ _RUBBLE: Final = (88, 104, 110)
 _SOIL: Final = (40, 56, 54)
 _GRASS: Final = ((52, 100, 96), (44, 84, 82), (70, 112, 126), (36, 70, 60), (92, 124, 138), (40, 66, 78))
 _CORAL: Final = ((88, 108, 128), (66, 92, 108), (98, 122, 142), (80, 88, 100), (66, 104, 106), (58, 66, 74))
-_STONE: Final = (88, 98, 102)
-_WEED: Final = (50, 80, 78)
-_CRUST: Final = (110, 112, 138)
+_STONE: Final = (112, 128, 134)
+_WEED: Final = (62, 100, 98)
+_CRUST: Final = (132, 134, 160)
 _FAR_M: Final = 14.0
 _GRAIN_PER_M: Final = 90
 _BLADES: Final = 5600
@@ -213,9 +213,26 @@ def paint_rock(rock: Rock, setting: Setting) -> tuple[Field, tuple[int, int]]:
     cv2.fillPoly(alpha, [fixed_point(rock.outline - low.astype(np.float32))], 255, cv2.LINE_AA, SHIFT)
     own = _rock_colour((alpha > 127).astype(np.uint8), rng) * setting.look.daylight
     left = setting.look.transmission(rock.depth)
-    colour = np.clip(own * left + setting.behind(low[1:] + height / 2) * (1 - left), 0, 255)
+    colour = np.clip(own * left + setting.behind(low[1:] + height / 2) * (1 - left), 0, 255).astype(np.uint8)
+    if setting.spec.bed == "meadow":
+        _grow_over(colour, setting, rock.depth, rng)
     cover = alpha.astype(np.float32)[..., None] / 255
     return np.concatenate([colour * cover, cover * 255], axis=2).astype(np.float32), (int(low[0]), int(low[1]))
+
+
+def _grow_over(picture: Image, setting: Setting, depth: float, rng: np.random.Generator) -> None:
+    """Blades before a rock's foot, painted on the rock: what it hides stays the same."""
+    height, width = picture.shape[:2]
+    count = 12 + width
+    feet = np.stack([rng.uniform(-0.1, 1.1, count) * width, height * rng.uniform(0.9, 1.1, count)], 1)
+    rise = height * rng.gamma(4, 0.09, count)
+    tips = feet + np.stack([rise * rng.normal(0.1, 0.3, count), -rise], 1)
+    shade = rng.uniform(0.5, 1.2, (count, 1))
+    own = np.array(_GRASS)[rng.integers(len(_GRASS), size=count)] * shade
+    thick = setting.spec.focal / depth * rng.uniform(0.005, 0.009, count)
+    colours = setting.seen(own, depth, np.full(count, float(bed_row(setting.spec, depth))))
+    for blade, colour in zip(fixed_point(_blades(feet, tips, thick)), colours, strict=True):
+        cv2.fillPoly(picture, [blade], colour, cv2.LINE_AA, SHIFT)
 
 
 def _rock_colour(solid: Image, rng: np.random.Generator) -> Light:
@@ -228,7 +245,7 @@ def _rock_colour(solid: Image, rng: np.random.Generator) -> Light:
     inward = np.minimum(cv2.distanceTransform(solid, cv2.DIST_L2, 3) / max(4.0, 0.2 * min(width, height)), 1)
     lit = (1.1 - 0.8 * np.linspace(0, 1, height)[:, None]) * (0.72 + 0.28 * inward) * (1 + 0.1 * relief + 0.14 * slope)
     weed = np.clip(0.3 + 0.9 * growth, 0, 1)
-    crust = np.clip(-growth - 1.1, 0, 0.6)
+    crust = np.clip(-growth - 0.7, 0, 0.7)
     own = np.array(_STONE) * (1 - weed) + np.array(_WEED) * weed
     own = own * (1 - crust) + np.array(_CRUST) * crust
     return np.asarray(own * np.clip(lit, 0.1, 1.6)[..., None], np.float64)
