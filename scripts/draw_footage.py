@@ -19,7 +19,7 @@ from data.synth.footage import ClipSpec, ClipTruth, FishTruth, Stock, TrueMaxN, 
 DEMO = Path(__file__).resolve().parents[1] / "apps/fish/examples/demo"
 OPCODE = "INVENTED-01"
 CHAPTERS = ("GX010001.MP4", "GX020001.MP4")
-SEED = 8
+SEED = 5
 QUALITY = 24
 SPEC = ClipSpec(
     name=OPCODE,
