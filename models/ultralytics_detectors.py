@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import cv2
 import numpy as np
+import PIL.Image
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +22,7 @@ from models.detector import STRIDES, BoxTargets, Detector, anchor_grid, taught_a
 
 for _name, _value in (("YOLO_OFFLINE", "true"), ("YOLO_AUTOINSTALL", "false"), ("YOLO_VERBOSE", "false")):
     os.environ.setdefault(_name, _value)
-_ours = torch.save, cv2.getNumThreads(), np.get_printoptions()
+_ours = torch.save, PIL.Image.open, cv2.getNumThreads(), np.get_printoptions()
 try:
     import ultralytics
     from ultralytics.nn.tasks import DetectionModel
@@ -32,9 +33,9 @@ except ImportError as error:
         "ultralytics", "the package is not installed", cure="install the extra 'train'"
     ) from error
 finally:
-    torch.save = _ours[0]
-    cv2.setNumThreads(_ours[1])
-    np.set_printoptions(**_ours[2])
+    torch.save, PIL.Image.open = _ours[:2]
+    cv2.setNumThreads(_ours[2])
+    np.set_printoptions(**_ours[3])
     torch.set_printoptions(profile="default")
 
 _LAYOUTS: Final = {"yolo11n": "11/yolo11.yaml", "yolo26n": "26/yolo26.yaml"}

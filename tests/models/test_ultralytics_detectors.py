@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import PIL.Image
 import pytest
 import torch
 from torch import Tensor
@@ -129,4 +130,5 @@ def test_the_exported_graph_gives_the_same_answers(name: str, tmp_path: Path) ->
 def test_importing_ultralytics_stays_offline_and_leaves_other_libraries_alone() -> None:
     assert os.environ["YOLO_OFFLINE"]
     assert torch.save.__module__ == "torch.serialization"
+    assert PIL.Image.open.__module__ == "PIL.Image"
     assert "float_kind" not in (np.get_printoptions()["formatter"] or {})
