@@ -10,13 +10,17 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from apps.digits.reading import SHIPPED_MODEL
+from apps.digits.reading import SHIPPED_MODEL as DIGIT_MODEL
 from apps.digits.results import CELLS, FORMS, PROBLEMS
 from apps.digits.scan import scan
 from apps.digits.store import OVERLAYS
+from apps.fish.joining import MAXN
+from apps.fish.naming import REPORT
+from apps.fish.survey import survey
 from data.files import write_bytes
 
 EXAMPLES: Final = Path(__file__).parent / "digits/examples"
+FOOTAGE: Final = Path(__file__).parent / "fish/examples/demo"
 FORM: Final = "household.yaml"
 TRUTH: Final = "truth.csv"
 
@@ -43,7 +47,7 @@ def read_forms(out: Path) -> None:
         if page.name != TRUTH:
             write_bytes(scans / page.name, page.read_bytes())
     typer.echo(f"Reading handwritten forms:\n  shankha digits scan {scans} --form {form} --out {results}\n")
-    scan([scans], form, results, SHIPPED_MODEL, "latin", as_json=False)
+    scan([scans], form, results, DIGIT_MODEL, "latin", as_json=False)
     count = Counter(verdicts(EXAMPLES / "demo" / TRUTH, results / CELLS))
     typer.echo(
         f"\nChecked against what was written: of {count.total()} cells {count['right']} were settled rightly, "
@@ -54,7 +58,26 @@ def read_forms(out: Path) -> None:
     )
 
 
-JOBS: Final[tuple[Callable[[Path], None], ...]] = (read_forms,)
+def survey_footage(out: Path) -> None:
+    """Survey a copy of the bundled deployment into `out/fish`, and say whether its MaxN was found."""
+    disk, results = out / "fish" / "disk", out / "fish" / "results"
+    for file in sorted(path for path in FOOTAGE.rglob("*") if path.is_file() and path.name != TRUTH):
+        write_bytes(disk / file.relative_to(FOOTAGE), file.read_bytes())
+    typer.echo(f"\nSurveying underwater footage (made up, so that the truth is known):\n  {_shown(disk, results)}\n")
+    survey(disk, results, workers=1)
+    found = {row["opcode"]: row["maxn"] for row in _rows(results / MAXN)}
+    for row in _rows(FOOTAGE / TRUTH):
+        if row["species"] == "fish":
+            said = found[row["opcode"]]
+            typer.echo(f"\nChecked against the truth: MaxN of {row['opcode']} is {row['maxn']}; found was {said}.")
+    typer.echo(f"Open\n  {results / REPORT}  everything, with the evidence\n  {results / MAXN}  the table")
+
+
+def _shown(disk: Path, results: Path) -> str:
+    return f"shankha fish survey {disk} --out {results} --workers 1"
+
+
+JOBS: Final[tuple[Callable[[Path], None], ...]] = (read_forms, survey_footage)
 
 
 def verdicts(truth: Path, cells: Path) -> Iterator[Verdict]:

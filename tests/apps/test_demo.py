@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from apps import main as shell
-from apps.demo import EXAMPLES, FORM, TRUTH, verdicts
+from apps.demo import EXAMPLES, FOOTAGE, FORM, TRUTH, verdicts
 from data.forms import lay_out, load_form
 
 TRUTH_HEAD = "page,field,position,value\n"
@@ -105,3 +105,13 @@ def test_a_cell_s_verdict(value: str, said: str | None, verdict: str, tmp_path: 
     line = "" if said is None else f"scans/a.pdf,2,age,1,{said}\n"
     cells.write_text(CELLS_HEAD + other_page + line, encoding="utf-8-sig")
     assert list(verdicts(truth, cells)) == [verdict]
+
+
+def test_the_bundled_footage_is_surveyed_and_its_maxn_found(results: Path) -> None:
+    survey = results.parents[1] / "fish" / "results"
+    (row,) = rows(survey / "maxn.csv")
+    (truth,) = [one for one in rows(FOOTAGE / TRUTH) if one["species"] == "fish"]
+    assert abs(int(row["maxn"]) - int(truth["maxn"])) <= 1
+    assert row["complete"] == "yes"
+    assert (survey / "report.html").is_file()
+    assert not rows(survey / "problems.csv")
