@@ -1,7 +1,7 @@
 """The fish numbers of README, documents and model card, printed and kept.
 
-    SHANKHA_DATA=... uv run --all-extras python -m benchmarks.fish shipped sites luderick tank synthetic
-    SHANKHA_DATA=... uv run --all-extras python -m benchmarks.fish precisions trainers
+    SHANKHA_DATA=... uv run --all-extras python -m benchmarks.fish shipped sites luderick tank synthetic memory
+    SHANKHA_DATA=... uv run --all-extras python -m benchmarks.fish precisions trainers speed
 
 The first line reads the shipped artifact alone. The second needs training runs, made under --runs where they are
 missing (the shipped recipe takes an hour or two on two cores; a run that was stopped goes on). Each section replaces
@@ -11,6 +11,7 @@ sites of DeepFish's val part and of Luderick's were never trained on, and nothin
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from apps.fish.counts import CountSettings, Period, count
 from apps.fish.records import Observations, Samples, TrackedObservations
 from apps.fish.tracking import TrackingSettings, track
-from benchmarks import ultralytics_trainer
+from benchmarks import survey_speed, ultralytics_trainer
 from benchmarks.sections import ROOT, Measure, Section, run
 from benchmarks.shoals import Scene
 from benchmarks.tracking import score as track_score
@@ -241,6 +242,50 @@ def _followed(
     return scene, track(observations, TrackingSettings())
 
 
+def speed(runs: Path) -> Section:
+    """Survey and `yolo track` with the same network, weights and samples."""
+    work = runs / "speed"
+    video = survey_speed.film(work / "1080p30" / "clip.mp4")
+    weights, artifact = ultralytics_trainer.exported(runs, work)
+    size_wh = Artifact.open(artifact).of(DetectionSpec).spec.preprocessing.size_wh
+    theirs = survey_speed.yolo_track(video, weights, work / "track", size_wh)
+    ours = survey_speed.survey(video.parent, _emptied(work / "results"), artifact)
+    ship = survey_speed.survey(video.parent, _emptied(work / "results"), SHIPPED)
+    decoding = survey_speed.decoding(video)
+    rows = [
+        (name, f"{cost.seconds:.1f} s", f"{theirs.seconds / cost.seconds:.2f} x", f"{cost.megabytes:,.0f} MB",
+         f"{decoding / cost.seconds:.0%}")
+        for name, cost in (
+            ("yolo track, YOLO11n", theirs), ("survey, YOLO11n int8", ours), ("survey, shipped model", ship)
+        )
+    ]  # fmt: skip
+    rows.append(("decoding alone", f"{decoding:.1f} s", f"{theirs.seconds / decoding:.2f} x", "", "100%"))
+    note = (
+        f"{survey_speed.SECONDS} s of rendered 1080p30 H.264, five samples a second, start-up and all files included; "
+        "the survey also writes tables, pictures, clips and the report. The same YOLO11n weights in both."
+    )
+    columns = "", "seconds", "against yolo track", "peak memory", "share of the decoding limit"
+    return Section.of("Speed of a survey", note, columns, rows)
+
+
+def memory(runs: Path) -> Section:
+    """The shipped survey of one minute, and of that minute sixty times over."""
+    work = runs / "memory"
+    minute = survey_speed.film(work / "1" / "clip.mp4", 60, (640, 360))
+    hour = survey_speed.looped(minute, work / "60" / "clip.mp4", 60)
+    rows = []
+    for video in (minute, hour):
+        cost = survey_speed.survey(video.parent, _emptied(work / "results"), SHIPPED)
+        rows.append((f"{video.parent.name} min", f"{cost.seconds:.0f} s", f"{cost.megabytes:,.0f} MB"))
+    note = "Rendered 640 x 360 H.264 at 30 frames a second, five samples a second; the hour is the minute, looped."
+    return Section.of("Memory of a survey", note, ("footage", "seconds", "peak memory"), rows)
+
+
+def _emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
 SECTIONS: dict[str, Measure] = {
     "shipped": shipped,
     "sites": sites,
@@ -249,6 +294,8 @@ SECTIONS: dict[str, Measure] = {
     "luderick": luderick,
     "tank": tank,
     "synthetic": synthetic,
+    "speed": speed,
+    "memory": memory,
 }
 
 

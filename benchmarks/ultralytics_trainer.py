@@ -53,6 +53,26 @@ def compared(runs: Path) -> dict[str, Trained]:
     return found
 
 
+def exported(runs: Path, folder: Path) -> tuple[Path, Path]:
+    """The same YOLO11n weights twice: as ultralytics' own file, and as our int8 artifact, both in the folder."""
+    from ultralytics import YOLO  # noqa: PLC0415
+    from ultralytics.nn.tasks import DetectionModel  # noqa: PLC0415
+
+    from deploy.export import export_run  # noqa: PLC0415
+    from models.ultralytics_detectors import UltralyticsDetector  # noqa: PLC0415
+
+    compared(runs)
+    run = runs / f"trainers-{_slug('ours, YOLO11n')}"
+    detector = load_weights(UltralyticsDetector("yolo11n"), run / "weights.safetensors")
+    theirs: Any = YOLO("yolo11n.yaml")
+    theirs.model = DetectionModel("yolo11n.yaml", nc=1, verbose=False)
+    states = theirs.model.state_dict() | detector.network.state_dict()
+    theirs.model.load_state_dict(states)
+    weights = folder / "yolo11n.pt"
+    theirs.save(weights)
+    return weights, export_run(run, folder / "yolo11n-int8", int8=True).artifact.folder
+
+
 def some_frames(folder: Path) -> Path:
     """Every third frame of DeepFish train, linked: neighbouring frames are nearly the same."""
     source = data_root() / "fish" / "deepfish"
