@@ -20,15 +20,13 @@ import torch
 from apps.evaluate import evaluate_digits
 from apps.scores import DigitScores
 from benchmarks import pages as page_benchmark
-from benchmarks.sections import ROOT, Measure, Section, run
-from data.files import write_text
+from benchmarks.sections import ROOT, Measure, Section, run, write_numbers
 from data.metrics import Accuracy
 from deploy.bench import measure
 from deploy.export import export_run, load_run
-from deploy.packing import replace_card
 from deploy.runtime.artifact import Artifact
 from deploy.runtime.digits import DigitReader, DigitReadings
-from deploy.runtime.spec import CARD_FILE, MODEL_FILE
+from deploy.runtime.spec import MODEL_FILE
 from models import zoo
 from training.augmentation.handwriting import HandwritingAugmenter
 from training.augmentation.handwriting_spec import HandwritingAugmentation
@@ -39,9 +37,8 @@ from training.tasks.digits import load_inks
 SHIPPED = ROOT / "models" / "weights" / "digits-int8"
 KEPT = ROOT / "benchmarks" / "digits.json"
 NUMBERS = ROOT / "docs" / "numbers.md"
-CARD_MARK = "\n## Measured on other data\n"
 NETWORKS = {
-    "compact": ("network={name: compact, options: {dropout: 0.1, drop_block: 0.05, stochastic_depth: 0.05}}",),
+    "compact": (),
     "vgg5": ("network={name: vgg5, options: {dropout: 0.1, drop_block: 0.05}}",),
     "vgg5-spinal": ("network={name: vgg5-spinal, options: {dropout: 0.1, drop_block: 0.05}}",),
 }
@@ -209,11 +206,12 @@ SECTIONS: dict[str, Measure] = {
 
 def publish(kept: Mapping[str, Section]) -> None:
     """Write the documents that show the numbers."""
-    tables = "\n".join(section.markdown() for section in kept.values())
-    head = "# Numbers\n\nPrinted by `python -m benchmarks.digits`; in brackets: 95 % intervals (Wilson).\n\n"
-    write_text(NUMBERS, head + tables)
-    card = (SHIPPED / CARD_FILE).read_text(encoding="utf-8").partition(CARD_MARK)[0]
-    replace_card(SHIPPED, card.rstrip() + "\n" + CARD_MARK + "\n" + tables)
+    write_numbers(
+        kept,
+        NUMBERS,
+        "# Numbers\n\nPrinted by `python -m benchmarks.digits`; in brackets: 95 % intervals (Wilson).",
+        SHIPPED,
+    )
 
 
 if __name__ == "__main__":

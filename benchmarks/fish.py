@@ -24,29 +24,26 @@ from apps.fish.counts import CountSettings, Period, count
 from apps.fish.records import Observations, Samples, TrackedObservations
 from apps.fish.tracking import TrackingSettings, track
 from benchmarks import survey_speed, ultralytics_trainer
-from benchmarks.sections import ROOT, Measure, Section, run
+from benchmarks.sections import ROOT, Measure, Section, run, write_numbers
 from benchmarks.shoals import Scene
 from benchmarks.tracking import score as track_score
 from data.detection_metrics import bootstrap_map50, judge, operating_point, score_detections
 from data.detections import Detections
-from data.files import write_text
 from data.metrics import expected_calibration_error
 from data.readers import DetectionSet, as_fish, read_detections
 from data.synth.footage import ClipTruth, FishTruth, render_clip, standard_clips
 from deploy.bench import measure
 from deploy.detectors import deploy_data, detect_all, engine_for, export_detector
 from deploy.export import load_run
-from deploy.packing import replace_card
 from deploy.runtime.artifact import Artifact
 from deploy.runtime.detector import FishDetector
-from deploy.runtime.spec import CARD_FILE, DetectionSpec
+from deploy.runtime.spec import DetectionSpec
 from training.recipe import DetectionRecipe
 from training.run import build_task, data_root, train
 
 SHIPPED = ROOT / "models" / "weights" / "fish-int8"
 KEPT = ROOT / "benchmarks" / "fish.json"
 NUMBERS = ROOT / "docs" / "fish-numbers.md"
-CARD_MARK = "\n## Measured on other data\n"
 SIZES = ((640, 384), (416, 256))
 SAMPLES_A_SECOND = 5
 BINS = ((0, 1), (2, 3), (4, 6), (7, 10_000))
@@ -301,10 +298,7 @@ SECTIONS: dict[str, Measure] = {
 
 def publish(kept: Mapping[str, Section]) -> None:
     """Write the documents that show the numbers."""
-    tables = "\n".join(section.markdown() for section in kept.values())
-    write_text(NUMBERS, "# Fish: numbers\n\nPrinted by `python -m benchmarks.fish`.\n\n" + tables)
-    card = (SHIPPED / CARD_FILE).read_text(encoding="utf-8").partition(CARD_MARK)[0]
-    replace_card(SHIPPED, card.rstrip() + "\n" + CARD_MARK + "\n" + tables)
+    write_numbers(kept, NUMBERS, "# Fish: numbers\n\nPrinted by `python -m benchmarks.fish`.", SHIPPED)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from data.files import write_text
 from deploy.bench import cpu_name
+from deploy.packing import replace_card
+from deploy.runtime.spec import CARD_FILE
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,6 +38,17 @@ class Section:
     def markdown(self) -> str:
         lines = [f"| {' | '.join(row)} |" for row in (self.columns, ["---"] * len(self.columns), *self.rows)]
         return f"### {self.title}\n\n{self.note}\n\n" + "\n".join(lines) + f"\n\n*{self.date}, {self.machine}*\n"
+
+
+CARD_MARK = "\n## Measured on other data\n"
+
+
+def write_numbers(kept: Mapping[str, Section], document: Path, head: str, artifact: Path) -> None:
+    """Write the tables into a document below its head, and into the card of the artifact that they are about."""
+    tables = "\n".join(section.markdown() for section in kept.values())
+    write_text(document, f"{head}\n\n{tables}")
+    card = (artifact / CARD_FILE).read_text(encoding="utf-8").partition(CARD_MARK)[0]
+    replace_card(artifact, f"{card.rstrip()}\n{CARD_MARK}\n{tables}")
 
 
 Measure = Callable[[Path], Section]

@@ -6,7 +6,8 @@ it on plain grey. `FramePlacement` takes boxes there and back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import cv2
@@ -14,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from data.boxes import Boxes
+from data.boxes import Boxes, areas, clipped
+from data.detections import Detections
 from data.preprocess import Image
 
 Side = Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
@@ -65,6 +67,16 @@ def place_frame(frame_wh: tuple[int, int], spec: FramePreprocessing) -> FramePla
     inner = _inner_size(frame_wh, spec)
     left_top = (spec.size_wh[0] - inner[0]) // 2, (spec.size_wh[1] - inner[1]) // 2
     return FramePlacement((inner[0] / frame_wh[0], inner[1] / frame_wh[1]), left_top)
+
+
+def in_frame(found: Detections, frame_wh: Sequence[int], spec: FramePreprocessing) -> Detections:
+    """Detections in pixels of the network's input -> in pixels of the frame, cut at its edges.
+
+    Boxes that lie wholly in the padding around the frame are nothing once they are cut, and are left out.
+    """
+    width, height = frame_wh
+    xyxy = clipped(place_frame((width, height), spec).to_frame(found.xyxy), (width, height))
+    return replace(found, xyxy=xyxy).select(areas(xyxy) > 0)
 
 
 def fit_frame(frame: Image, spec: FramePreprocessing) -> Image:

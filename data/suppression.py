@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 from data.boxes import Boxes, ious
 from data.detections import Detections
 
+MOST_OVERLAP: Final = 0.6
+"""IoU from which two boxes are one fish, where an artifact does not say otherwise."""
 MOST_CANDIDATES: Final = 1000
 MOST_DETECTIONS: Final = 300
 """As COCO's practice allows and more than any frame of fish needs."""
 
 
-def suppressed(xyxy: Boxes, scores: NDArray[np.float32], least_score: float, most_overlap: float = 0.6) -> Detections:
+def suppressed(
+    xyxy: Boxes, scores: NDArray[np.float32], least_score: float, most_overlap: float = MOST_OVERLAP
+) -> Detections:
     """Greedy non-maximum suppression, each class by itself (Felzenszwalb et al. 2010).
 
     Args:

@@ -24,6 +24,7 @@ from data.detections import Detections
 from data.errors import ArgumentError
 from data.metrics import expected_calibration_error
 from data.readers import DetectionSet
+from data.suppression import MOST_OVERLAP
 from deploy.card import CardFacts, CardWords, model_card
 from deploy.graph import write_graph
 from deploy.packing import Export, training_facts, write_artifact
@@ -44,7 +45,6 @@ _LIMITS: Final = """\
 - int8 and float32 networks differ by a few boxes near the threshold: use one of them for a whole survey."""
 
 CALIBRATION_INPUTS: Final = 200
-NMS_IOU: Final = 0.6
 LEAST_SCORE: Final = 0.01
 """Boxes that are wrong ninety-nine times in a hundred change no metric and no track."""
 _XML, _BIN = "int8.xml", "int8.bin"
@@ -240,7 +240,7 @@ def _spec(recipe: DetectionRecipe, names: tuple[str, ...], files: _Files) -> dic
         "labels": names,
         "preprocessing": recipe.preprocessing,
         "models": files.models,
-        "nms_iou": NMS_IOU,
+        "nms_iou": MOST_OVERLAP,
         "training": training,
     }
 

@@ -162,6 +162,12 @@ class Ledger:
             rows = self._db.execute("SELECT opcode, key, files FROM deployments ORDER BY opcode").fetchall()
             return {opcode: (key, _files.validate_json(files)) for opcode, key, files in rows}
 
+    def deployment(self, opcode: str) -> tuple[str, dict[str, str]]:
+        """What was written of one deployment: its key and its files' hashes; empty where nothing was."""
+        with self._told():
+            found = self._db.execute("SELECT key, files FROM deployments WHERE opcode = ?", (opcode,)).fetchone()
+            return (found[0], _files.validate_json(found[1])) if found else ("", {})
+
     def keep_deployment(self, opcode: str, key: str, files: Mapping[str, str]) -> None:
         """Note that a deployment's files are written: their paths in the folder of results, and their hashes."""
         with self._told(), self._transaction():

@@ -63,7 +63,7 @@ class Results:
 
     def holds(self, opcode: str, key: str) -> bool:
         """Whether the deployment's files are those that the key stands for, and as they were written."""
-        known, files = self.ledger.deployments().get(opcode, ("", {}))
+        known, files = self.ledger.deployment(opcode)
         return known == key and all(_is(self.folder / name, digest) for name, digest in files.items())
 
     def publish(self, result: DeploymentResult, key: str) -> list[FootageProblem]:
@@ -94,7 +94,7 @@ class Results:
 
     def withdraw(self, opcode: str, but: frozenset[str] = frozenset()) -> None:
         """Remove a deployment's files, but those about to be replaced; what others have put beside them stays."""
-        files = self.ledger.deployments().get(opcode, ("", {}))[1]
+        files = self.ledger.deployment(opcode)[1]
         self.ledger.drop_deployment(opcode)
         with _told(self.folder):
             for name in set(files) - but:

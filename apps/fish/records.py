@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from data.boxes import Boxes, no_boxes
 from data.detections import Detections
@@ -72,7 +72,7 @@ class Samples:
         return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
 
     @classmethod
-    def of_chapter(cls, chapter: int, start: float, frames: Sequence[int], file_seconds: Sequence[float]) -> Samples:
+    def of_chapter(cls, chapter: int, start: float, frames: ArrayLike, file_seconds: ArrayLike) -> Samples:
         """The sampled frames of one chapter file.
 
         Args:
@@ -230,7 +230,7 @@ class DeploymentRecords:
 
 
 def joined(chapters: Sequence[Observations]) -> Observations:
-    """Observations of the chapters of one deployment, in order, as one.
+    """Observations of the chapters of one deployment, or of the parts of a chapter, in order, as one.
 
     Raises:
         ValueError: No chapter, differing names, or chapters that do not follow one another in time.

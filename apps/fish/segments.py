@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.fish.footage import ResumePoint, SampledFrame
-from apps.fish.records import Observations, Samples
+from apps.fish.records import Observations, Samples, joined
 from data.boxes import Boxes, no_boxes
 from data.detections import Detections
 
@@ -108,17 +108,11 @@ def observations(segments: Sequence[Segment], chapter: int, start: float, names:
         start: Seconds from the first chapter's first frame to this chapter's first frame.
         names: The detector's names of its labels.
     """
-    frames = [part.frame for part in segments] or [np.zeros(0, np.int64)]
-    seconds = [part.file_seconds for part in segments] or [np.zeros(0)]
-    samples = Samples.of_chapter(chapter, start, np.concatenate(frames).tolist(), np.concatenate(seconds).tolist())
     if not segments:
-        return Observations.none(names, samples)
-    starts = np.cumsum([0, *(len(part) for part in segments[:-1])])
-    return Observations(
-        samples,
-        np.concatenate([part.sample + first for part, first in zip(segments, starts, strict=True)]),
-        np.concatenate([part.xyxy for part in segments]),
-        np.concatenate([part.scores for part in segments]),
-        np.concatenate([part.labels for part in segments]),
-        names,
-    )
+        return Observations.none(names)
+    return joined([_of_segment(part, chapter, start, names) for part in segments])
+
+
+def _of_segment(part: Segment, chapter: int, start: float, names: tuple[str, ...]) -> Observations:
+    samples = Samples.of_chapter(chapter, start, part.frame, part.file_seconds)
+    return Observations(samples, part.sample, part.xyxy, part.scores, part.labels, names)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.boxes import areas, clipped
 from data.detections import Detections
 from data.errors import InputError
-from data.frames import fit_frame, frames_input, place_frame
+from data.frames import fit_frame, frames_input, in_frame
 from data.preprocess import Image
 from data.suppression import suppressed
 from deploy.runtime.artifact import Artifact
@@ -73,12 +73,8 @@ class FishDetector:
             path = self.artifact.folder / self.artifact.choice.file
             raise InputError(path, "answers with what is no number", cure="export the artifact again")
         least = (_logit(spec.least_score) - spec.score_shift) / spec.score_scale
-        kept = suppressed(boxes, logits, least, spec.nms_iou)
-        size_wh = frame.shape[1], frame.shape[0]
-        xyxy = clipped(place_frame(size_wh, spec.preprocessing).to_frame(kept.xyxy), size_wh)
-        scores = calibrated(kept.scores, spec.score_scale, spec.score_shift)
-        # Boxes that lie wholly in the padding around the frame are nothing once they are cut at its edges.
-        return Detections(xyxy, scores, kept.labels).select(areas(xyxy) > 0)
+        kept = in_frame(suppressed(boxes, logits, least, spec.nms_iou), frame.shape[1::-1], spec.preprocessing)
+        return replace(kept, scores=calibrated(kept.scores, spec.score_scale, spec.score_shift))
 
 
 def calibrated(logits: NDArray[np.float32], scale: float, shift: float) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -12,13 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from data.boxes import clipped
 from data.detection_metrics import score_detections
 from data.detections import Detections
 from data.errors import ConfigurationError
-from data.frames import FramePlacement, fit_frame, frames_input, place_frame
+from data.frames import fit_frame, frames_input, in_frame
 from data.readers.detections import read_detections
 from data.readers.detectionset import DetectionSet, as_fish, joined_detections
 from data.sampling import hold_out_sites, spread_over_clips
@@ -26,6 +25,7 @@ from data.suppression import suppressed
 from models import zoo
 from models.detector import BoxTargets, Detector
 from training.augmentation.scenes import LabelledPicture, SceneAugmenter
+from training.loading import in_workers
 from training.recipe import DetectionRecipe
 from training.regularization import cutout
 from training.report import plot_scenes
@@ -161,7 +161,7 @@ class DetectionTask(Task[SceneBatch]):
     def batches(self, epoch: int) -> Iterator[SceneBatch]:
         """The epoch's augmented scenes, made by worker processes."""
         scenes = _Scenes(self.train, self.recipe, self.plans(epoch))
-        return iter(DataLoader(scenes, batch_size=None, num_workers=self.recipe.workers, worker_init_fn=_one_thread))
+        return in_workers(scenes, self.recipe.workers)
 
     def loss(self, network: nn.Module, batch: SceneBatch, device: torch.device) -> Tensor:
         """The network's own loss on the batch, after the recipe's regularization."""
@@ -204,8 +204,7 @@ class DetectionTask(Task[SceneBatch]):
             boxes, logits = network(self._inputs(fitted, device))
             scores = logits.float().sigmoid().cpu().numpy()
             for image, own, score in zip(images, boxes.float().cpu().numpy(), scores, strict=True):
-                size_wh = image.shape[1], image.shape[0]
-                found.append(_in_picture(suppressed(own, score, _LEAST_SCORE), size_wh, self.recipe))
+                found.append(in_frame(suppressed(own, score, _LEAST_SCORE), image.shape[1::-1], spec))
         return found
 
     def evaluate(self, network: nn.Module, device: torch.device) -> Evaluation:
@@ -224,13 +223,3 @@ class DetectionTask(Task[SceneBatch]):
         found = [seen.select(seen.scores > 0.3).xyxy for seen in self.detect(network, chosen, device)]
         images = [chosen.read(i) for i in range(len(chosen))]
         plot_scenes(images, [chosen.xyxy[i] for i in range(len(chosen))], found, folder / "held-out.png")
-
-
-def _in_picture(seen: Detections, size_wh: tuple[int, int], recipe: DetectionRecipe) -> Detections:
-    placement: FramePlacement = place_frame(size_wh, recipe.preprocessing)
-    return replace(seen, xyxy=clipped(placement.to_frame(seen.xyxy), size_wh))
-
-
-def _one_thread(_worker: int) -> None:
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)

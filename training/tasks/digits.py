@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from data.errors import ConfigurationError, InputError
 from data.labels import DIGIT_CLASSES, NOT_A_DIGIT
@@ -23,6 +22,7 @@ from data.splits import stratified_holdout
 from models import zoo
 from training.augmentation.handwriting import HandwritingAugmenter
 from training.checkpoint import load_weights
+from training.loading import in_workers
 from training.recipe import DigitRecipe, DigitSource
 from training.regularization import regularized, smoothed, soft_cross_entropy
 from training.report import plot_confusion, plot_sheet
@@ -197,7 +197,7 @@ class DigitTask(Task[DigitBatch]):
     def batches(self, epoch: int) -> Iterator[DigitBatch]:
         """The epoch's augmented batches, made by worker processes."""
         batches = _AugmentedBatches(self.train, self.recipe, self.plans(epoch))
-        return iter(DataLoader(batches, batch_size=None, num_workers=self.recipe.workers, worker_init_fn=_one_thread))
+        return in_workers(batches, self.recipe.workers)
 
     def loss(self, network: nn.Module, batch: DigitBatch, device: torch.device) -> Tensor:
         """Soft cross-entropy after the recipe's regularization; side heads weigh `deep_supervision`."""
@@ -309,8 +309,3 @@ def _both(one: InkExamples, other: InkExamples) -> InkExamples:
 
 def _short(label: int | np.integer) -> str:
     return "none" if label == NOT_A_DIGIT else str(int(label))
-
-
-def _one_thread(_worker: int) -> None:
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)

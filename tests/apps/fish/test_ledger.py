@@ -101,6 +101,8 @@ def test_deployments_are_kept_by_opcode(ledger):
     ledger.keep_deployment("A", "k2", {})
     ledger.keep_deployment("B", "k3", {"B/maxn.csv": "11"})
     assert ledger.deployments() == {"A": ("k2", {}), "B": ("k3", {"B/maxn.csv": "11"})}
+    assert ledger.deployment("B") == ("k3", {"B/maxn.csv": "11"})
+    assert ledger.deployment("C") == ("", {})
     ledger.drop_deployment("A")
     assert list(ledger.deployments()) == ["B"]
 
