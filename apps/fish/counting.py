@@ -31,10 +31,10 @@ class ReadChapter:
         return self.account.size_wh if self.account else (0, 0)
 
     @property
-    def duration(self) -> float:
-        """Seconds of footage; up to the last sample where the reading was broken off."""
+    def span(self) -> float:
+        """Seconds of the deployment it stands for; up to the last sample where the reading was broken off."""
         if self.account:
-            return self.account.duration
+            return self.account.span
         return float(self.segments[-1].file_seconds[-1]) if self.segments else 0.0
 
 
@@ -76,5 +76,5 @@ def _in_sequence(read: Sequence[ReadChapter], names: tuple[str, ...]) -> tuple[l
         samples = len(part.samples)
         chapters.append(ChapterResult(chapter.path, chapter.label, start, chapter.size_wh, samples, chapter.account))
         parts.append(part)
-        start += chapter.duration
+        start += chapter.span
     return chapters, parts

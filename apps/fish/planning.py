@@ -19,7 +19,7 @@ from apps.fish.naming import label_of
 from apps.fish.tracking import TrackingSettings
 from data.errors import ShankhaError
 
-_METHOD: Final = 2
+_METHOD: Final = 3
 """Number of the way results are made of detections: to be raised with every change that makes older results wrong."""
 
 

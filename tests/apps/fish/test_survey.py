@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from pyarrow.parquet import read_table as read_parquet
 
 from apps.fish import publishing, survey
 from apps.fish.footage import find_deployments
@@ -22,6 +23,7 @@ from apps.fish.model import ArtifactSource
 from apps.fish.naming import LEDGER
 from apps.main import run
 from tests.apps.fish.blobs import WHITE, BlobSource, DeadlySource, write_clip
+from tests.apps.fish.videos import moov_first
 from tests.conftest import ROOT
 
 EVERY_FRAME = ("--every", "1")
@@ -287,6 +289,18 @@ def test_bad_footage_is_told_and_the_rest_goes_on(disk, whole, tmp_path, spoil, 
     assert "GX020007.MP4" in err
     unharmed = {name: content for name, content in files(whole).items() if name.startswith(("OP2", "OP3"))}
     assert unharmed.items() <= files(out).items()
+
+
+def test_what_follows_a_cut_chapter_keeps_its_time(disk, whole, tmp_path):
+    chapter = disk / "OP1" / "GX010007.MP4"
+    whole_file = moov_first(chapter, tmp_path / "index-first.mp4").read_bytes()
+    chapter.write_bytes(whole_file[: int(len(whole_file) * 0.7)])
+    assert surveyed(disk, tmp_path / "out") == 2
+    of_second = [
+        read_parquet(out / "OP1" / "detections.parquet", filters=[("file", "=", "OP1/GX020007.MP4")])
+        for out in (tmp_path / "out", whole)
+    ]
+    assert of_second[0]["seconds"].to_pylist() == pytest.approx(of_second[1]["seconds"].to_pylist())
 
 
 def test_a_mended_copy_is_read_again(disk, whole, tmp_path):
