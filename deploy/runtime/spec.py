@@ -1,6 +1,6 @@
 """What an artifact's `spec.json` says. Whoever reads an artifact needs nothing beyond this and the files it names.
 
-Every artifact has the common part, `ArtifactSpec`; `task` says which kind it is: `DigitSpec` or `DetectionSpec`.
+Every artifact has the common part, `ArtifactSpec`; `task` says which kind it is; see `SPECS`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ FORMAT_VERSION: Final = 1
 SPEC_FILE: Final = "spec.json"
 MODEL_FILE: Final = "model.onnx"
 CARD_FILE: Final = "card.md"
+TAXONOMY_FILE: Final = "taxonomy.yaml"
 
 EngineName = Literal["onnxruntime", "openvino"]
 Precision = Literal["int8", "float32"]
@@ -128,22 +129,40 @@ class DigitSpec(ArtifactSpec):
         return value
 
 
-class DetectionSpec(ArtifactSpec):
-    """Everything about a detector but its weights.
+class FrameSpec(ArtifactSpec, ABC):
+    """What every artifact says that looks at frames of footage.
 
     `models` lists the network for each engine, the best first; a float ONNX file, which every installation can run,
-    is always among them. A box with a logit l for a label has the score sigmoid(`score_scale` * l + `score_shift`),
-    the calibrated probability that it is right (Platt 1999). Of two boxes of one label that overlap by more than
-    `nms_iou` the less sure is dropped; boxes below `least_score` are dropped, and from `threshold` a box counts as
-    seen. The graph takes what `data.frames.frames_input` gives.
+    is always among them. The graph takes what `data.frames.frames_input` gives.
     """
 
     engines = ("openvino", "onnxruntime")
 
-    task: Literal["detection"] = "detection"
-    labels: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
     preprocessing: FramePreprocessing
     models: Annotated[tuple[Model, ...], Field(min_length=1)]
+
+    @property
+    def choices(self) -> tuple[Model, ...]:
+        """As listed."""
+        return self.models
+
+    @model_validator(mode="after")
+    def _every_installation_can_run_it(self) -> FrameSpec:
+        if not any((model.engine, model.precision) == ("onnxruntime", "float32") for model in self.models):
+            raise ValueError("models: none is float32 for onnxruntime")
+        return self
+
+
+class DetectionSpec(FrameSpec):
+    """Everything about a detector but its weights.
+
+    A box with a logit l for a label has the score sigmoid(`score_scale` * l + `score_shift`), the calibrated
+    probability that it is right (Platt 1999). Of two boxes of one label that overlap by more than `nms_iou` the less
+    sure is dropped; boxes below `least_score` are dropped, and from `threshold` a box counts as seen.
+    """
+
+    task: Literal["detection"] = "detection"
+    labels: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
     score_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     score_shift: Finite
     nms_iou: Annotated[float, Field(ge=0, le=1)]
@@ -151,20 +170,9 @@ class DetectionSpec(ArtifactSpec):
     threshold: Annotated[float, Field(gt=0, le=1)]
 
     @property
-    def choices(self) -> tuple[Model, ...]:
-        """As listed."""
-        return self.models
-
-    @property
     def graph(self) -> Graph:
         """Frames to boxes and logits."""
         return detector_graph(self.preprocessing, len(self.labels))
-
-    @model_validator(mode="after")
-    def _every_installation_can_run_it(self) -> DetectionSpec:
-        if not any((model.engine, model.precision) == ("onnxruntime", "float32") for model in self.models):
-            raise ValueError("models: none is float32 for onnxruntime")
-        return self
 
     @model_validator(mode="after")
     def _what_counts_is_kept(self) -> DetectionSpec:
@@ -173,8 +181,29 @@ class DetectionSpec(ArtifactSpec):
         return self
 
 
-SPECS: Final[Mapping[str, type[DigitSpec] | type[DetectionSpec]]] = MappingProxyType(
-    {"digits": DigitSpec, "detection": DetectionSpec}
+class CountingSpec(FrameSpec):
+    """Everything about a counter but its weights.
+
+    The network's input is divided into `grid_wh` cells, across and down, and the network says how many objects have
+    their middle in each; 1 x 1 cells are a network that counts the whole frame at once and places nothing. Cells below
+    `least_density` are background and count nothing; the count of a frame is `count_scale` times the sum of the others
+    whose middle lies in the frame. From a count of `dense_from` up it errs less than counting boxes (None: never).
+    """
+
+    task: Literal["counting"] = "counting"
+    grid_wh: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+    least_density: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    count_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    dense_from: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+    @property
+    def graph(self) -> Graph:
+        """Frames to the density of objects."""
+        return counting_graph(self.preprocessing, self.grid_wh)
+
+
+SPECS: Final[Mapping[str, type[DigitSpec] | type[DetectionSpec] | type[SpeciesSpec]]] = MappingProxyType(
+    {"digits": DigitSpec, "detection": DetectionSpec, "species": SpeciesSpec}
 )
 """The kind of spec of each task."""
 SpecT_co = TypeVar("SpecT_co", bound=ArtifactSpec, covariant=True)
@@ -192,3 +221,17 @@ def detector_graph(preprocessing: FramePreprocessing, labels: int) -> Graph:
     width, height = preprocessing.size_wh
     outputs = ("boxes", (None, 4)), ("logits", (None, labels))
     return Graph(input_name="frames", input_shape=(3, height, width), outputs=outputs)
+
+
+def species_graph(preprocessing: FramePreprocessing, labels: int) -> Graph:
+    """`crops` (N, 3, height, width) -> `logits` (N, labels) and `familiarity` (N, 1)."""
+    width, height = preprocessing.size_wh
+    outputs = ("logits", (labels,)), ("familiarity", (1,))
+    return Graph(input_name="crops", input_shape=(3, height, width), outputs=outputs)
+
+
+def counting_graph(preprocessing: FramePreprocessing, grid_wh: tuple[int, int]) -> Graph:
+    """`frames` (N, 3, height, width) -> `density` (N, rows, columns), objects in each cell of the input."""
+    width, height = preprocessing.size_wh
+    columns, rows = grid_wh
+    return Graph(input_name="frames", input_shape=(3, height, width), outputs=(("density", (rows, columns)),))
