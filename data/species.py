@@ -75,7 +75,7 @@ def vote(log_probabilities: Floats, weights: Floats, names: Sequence[str], thres
     among /= among.sum()
     order = np.argsort(-among, kind="stable")
     if chance < threshold:
-        return Named(None, 1 - chance, names[order[0]])
+        return Named(None, float(1 - chance), names[order[0]])
     return Named(names[order[0]], float(chance * among[order[0]]), names[order[1]] if len(names) > 1 else None)
 
 
@@ -83,7 +83,7 @@ def _log_known(rows: Floats) -> Floats:
     """(N, C) -> (N,) log of the rows' sums, at most 0; rows without any chance count as the least one."""
     floored = np.maximum(rows, -2 * _SUREST)
     top = floored.max(axis=1, keepdims=True, initial=-2 * _SUREST)
-    return np.minimum(np.log(np.exp(floored - top).sum(axis=1)) + top[:, 0], 0.0)
+    return np.asarray(np.minimum(np.log(np.exp(floored - top).sum(axis=1)) + top[:, 0], 0.0), np.float64)
 
 
 def _log_odds(log_known: Floats) -> Floats:

@@ -88,6 +88,43 @@ def stratified_holdout(
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
+def hold_out_groups(
+    labels: Sequence[int] | NDArray[np.int64], groups: Sequence[str] | NDArray[np.str_], share: float, seed: int = 0
+) -> tuple[Indices, Indices]:
+    """Hold out about the same share of every class's groups, whole groups only.
+
+    Of a class with two groups or more at least one is held out and at least one is kept; a class of a single group is
+    kept. Which groups are held out follows from their names, the class and the seed, so the order of the examples does
+    not matter. A group that holds several classes counts as one of the lowest of them.
+
+    Args:
+        labels: (N,) class of each example.
+        groups: (N,) group of each example.
+        share: Part of every class's groups to hold out, between 0 and 1.
+        seed: Another seed holds out others.
+
+    Returns:
+        Sorted indices kept, and sorted indices held out.
+
+    Raises:
+        ValueError: The share is not between 0 and 1.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"the share held out must lie between 0 and 1, not {share}")
+    classes, names = np.asarray(labels, np.int64), np.asarray(groups, np.str_)
+    unique, inverse = np.unique(names, return_inverse=True)
+    class_of = np.full(len(unique), np.iinfo(np.int64).max)
+    np.minimum.at(class_of, inverse, classes)
+    held = np.zeros(len(unique), np.bool_)
+    for label in np.unique(class_of):
+        own = np.flatnonzero(class_of == label)
+        count = min(max(1, round(share * len(own))), len(own) - 1)
+        order = sorted(own.tolist(), key=lambda group: _place(f"{seed}:{unique[group]}"))
+        held[order[:count]] = True
+    held_out = held[inverse] if len(unique) else np.zeros(0, np.bool_)
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
 def _place(text: str) -> float:
     """A number from 0 up to 1 that the text alone decides."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[: _BITS // 8], "big") / 2.0**_BITS

@@ -121,7 +121,7 @@ def decode_species(
     scaled -= scaled.max(axis=1, keepdims=True)
     among = scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))
     known = -np.logaddexp(0.0, -(scale * familiarity.astype(np.float64) + shift))
-    return (among + known).astype(np.float32)
+    return np.asarray(among + known, np.float32)
 
 
 def _check_crops(crops: Sequence[Image], start: int) -> None:
