@@ -1,6 +1,7 @@
 """The engines that run networks, behind one narrow interface: a float32 batch in, float32 arrays out.
 
-ONNX Runtime is part of every installation. OpenVINO comes with the extra `export`.
+ONNX Runtime is part of every installation. OpenVINO comes with the extra `export`. An engine is loaded with its first
+network, so that what only asks about artifacts stays small.
 """
 
 from __future__ import annotations
@@ -8,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from data.errors import ArgumentError, InputError, MissingDependencyError
@@ -53,6 +54,7 @@ class OnnxSession:
     """ONNX Runtime on the CPU; see `load`."""
 
     def __init__(self, model: bytes, threads: int) -> None:
+        ort: Any = import_module("onnxruntime")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -114,12 +116,8 @@ class OpenVinoSession:
 
 
 def installed(engine: EngineName) -> bool:
-    """Whether this installation has the engine."""
-    try:
-        import_module(engine)
-    except ImportError:
-        return False
-    return True
+    """Whether this installation has the engine; it is looked for, not loaded, which would take tens of megabytes."""
+    return find_spec(engine) is not None
 
 
 def load(engine: EngineName, model: bytes, path: Path, *, weights: bytes | None = None, threads: int = 1) -> Session:
