@@ -1,48 +1,55 @@
 """A deployment's records as two parquet tables: `detections.parquet` and `samples.parquet`, written and read whole.
 
-`samples.parquet` has a row for every frame that was looked at, `detections.parquet` one for every detection. Both carry
-the deployment's opcode, its chapter files and the names of all species known, so that nothing is lost where nothing
-was seen. The same records give the same bytes.
+`samples.parquet` has a row for every frame that was looked at, `detections.parquet` one for every detection that was
+kept (see `apps.fish.detecting.least_kept`). Both carry the deployment's opcode, its chapter files and the names of all
+species known, so that nothing is lost where nothing was seen. The same records give the same bytes.
+
+Rows go through in groups, and pyarrow is loaded only where it is used: both keep a survey small.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from apps.fish.records import DeploymentRecords, Observations, Samples, TrackedObservations
 from data.errors import FileAccessError, InputError
 from data.files import whole_file
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 DETECTIONS = "detections.parquet"
 SAMPLES = "samples.parquet"
 
 _KEY = b"shankha"
 _FORMAT = 1
-_SAMPLE_COLUMNS = [
-    ("opcode", pa.string()),
-    ("chapter", pa.int64()),
-    ("file", pa.string()),
-    ("frame", pa.int64()),
-    ("file_seconds", pa.float64()),
-    ("seconds", pa.float64()),
-]
-_DETECTION_COLUMNS = [
-    *_SAMPLE_COLUMNS,
-    ("x1", pa.float32()),
-    ("y1", pa.float32()),
-    ("x2", pa.float32()),
-    ("y2", pa.float32()),
-    ("score", pa.float32()),
-    ("label", pa.string()),
-    ("track", pa.int64()),
-]
+_GROUP: Final = 1 << 15
+"""Rows of a row group."""
+_SAMPLE_COLUMNS = {
+    "opcode": "string",
+    "chapter": "int64",
+    "file": "string",
+    "frame": "int64",
+    "file_seconds": "float64",
+    "seconds": "float64",
+}
+_DETECTION_COLUMNS = {
+    **_SAMPLE_COLUMNS,
+    "x1": "float32",
+    "y1": "float32",
+    "x2": "float32",
+    "y2": "float32",
+    "score": "float32",
+    "label": "string",
+    "track": "int64",
+}
 
 
 def write_records(folder: Path, records: DeploymentRecords) -> None:
@@ -56,8 +63,9 @@ def write_records(folder: Path, records: DeploymentRecords) -> None:
     except OSError as error:
         cure = "choose a folder that you may write to"
         raise FileAccessError(folder / DETECTIONS, f"cannot be replaced ({error.strerror})", cure=cure) from error
-    _write(folder / SAMPLES, _samples_table(records))
-    _write(folder / DETECTIONS, _detections_table(records))
+    seen = records.tracked.observations
+    _write(folder / SAMPLES, records, _SAMPLE_COLUMNS, len(seen.samples), _samples)
+    _write(folder / DETECTIONS, records, _DETECTION_COLUMNS, len(seen), _detections)
 
 
 def read_records(folder: Path) -> DeploymentRecords:
@@ -67,22 +75,30 @@ def read_records(folder: Path) -> DeploymentRecords:
         FileAccessError: A table is missing or cannot be read.
         InputError: A table is damaged, is of another kind, or the two do not belong together.
     """
-    samples, detections = _read(folder / SAMPLES, _SAMPLE_COLUMNS), _read(folder / DETECTIONS, _DETECTION_COLUMNS)
-    if samples.schema.metadata[_KEY] != detections.schema.metadata[_KEY]:
+    about, samples = _read(folder / SAMPLES, _SAMPLE_COLUMNS)
+    of_detections, detections = _read(folder / DETECTIONS, _DETECTION_COLUMNS)
+    if about != of_detections:
         raise InputError(folder / DETECTIONS, f"is not of the same deployment as {SAMPLES}", cure="survey it again")
-    about = json.loads(samples.schema.metadata[_KEY])
     try:
         return _records(about, samples, detections)
     except (ValueError, KeyError) as error:
         raise InputError(folder / DETECTIONS, f"does not fit {SAMPLES} ({error})", cure="survey it again") from error
 
 
-def _samples_table(records: DeploymentRecords) -> pa.Table:
-    rows = np.arange(len(records.tracked.observations.samples))
-    return _table(records, _SAMPLE_COLUMNS, _sample_columns(records, rows))
+def _samples(records: DeploymentRecords, rows: slice) -> list[object]:
+    samples = records.tracked.observations.samples
+    return _places(records, np.arange(*rows.indices(len(samples))))
 
 
-def _sample_columns(records: DeploymentRecords, rows: NDArray[np.int64]) -> list[object]:
+def _detections(records: DeploymentRecords, rows: slice) -> list[object]:
+    seen = records.tracked.observations
+    sides = (np.ascontiguousarray(seen.xyxy[rows, side]) for side in range(4))
+    labels = [seen.names[label] for label in seen.labels[rows]]
+    return [*_places(records, seen.sample[rows]), *sides, seen.scores[rows], labels, records.tracked.tracks[rows]]
+
+
+def _places(records: DeploymentRecords, rows: NDArray[np.int64]) -> list[object]:
+    """The columns of these samples."""
     samples = records.tracked.observations.samples
     chapter = samples.chapter[rows]
     files = [records.files[position] for position in chapter]
@@ -90,60 +106,94 @@ def _sample_columns(records: DeploymentRecords, rows: NDArray[np.int64]) -> list
     return [[records.opcode] * len(rows), chapter, files, samples.frame[rows], *times]
 
 
-def _detections_table(records: DeploymentRecords) -> pa.Table:
-    seen = records.tracked.observations
-    columns = [
-        *_sample_columns(records, seen.sample),
-        *(np.ascontiguousarray(seen.xyxy[:, side]) for side in range(4)),
-        seen.scores,
-        [seen.names[label] for label in seen.labels],
-        records.tracked.tracks,
-    ]
-    return _table(records, _DETECTION_COLUMNS, columns)
+def _write(
+    path: Path,
+    records: DeploymentRecords,
+    columns: dict[str, str],
+    count: int,
+    group: Callable[[DeploymentRecords, slice], list[object]],
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-
-def _table(records: DeploymentRecords, kinds: list[tuple[str, pa.DataType]], columns: list[object]) -> pa.Table:
+    pa.set_memory_pool(pa.system_memory_pool())  # the others keep what they once had
     names = records.tracked.observations.names
     about = {"format": _FORMAT, "opcode": records.opcode, "files": records.files, "names": names}
-    schema = pa.schema(kinds, metadata={_KEY: json.dumps(about, ensure_ascii=False).encode()})
-    arrays = [pa.array(column, kind) for column, (_, kind) in zip(columns, kinds, strict=True)]
-    return pa.table(arrays, schema=schema)
+    metadata = {_KEY: json.dumps(about, ensure_ascii=False).encode()}
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()], metadata=metadata)
+    edges = [*range(0, count, _GROUP), count]
+    with whole_file(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as table:
+        for start, stop in pairwise(edges):
+            made = group(records, slice(start, stop))
+            arrays = [pa.array(column, kind) for column, kind in zip(made, schema.types, strict=True)]
+            table.write_table(pa.table(arrays, schema=schema))
 
 
-def _write(path: Path, table: pa.Table) -> None:
-    with whole_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+def _read(path: Path, columns: dict[str, str]) -> tuple[dict[str, Any], pa.Table]:
+    """What the file says of itself, and its columns but those that follow from it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-
-def _read(path: Path, kinds: list[tuple[str, pa.DataType]]) -> pa.Table:
-    expected = f"a table that a survey wrote, with columns {', '.join(name for name, _ in kinds)}"
+    pa.set_memory_pool(pa.system_memory_pool())
+    expected = f"a table that a survey wrote, with columns {', '.join(columns)}"
+    wanted = [name for name in columns if name not in {"opcode", "file"}]
     try:
-        table = pq.ParquetFile(path).read()
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            about = json.loads((schema.metadata or {}).get(_KEY, b"{}"))
+            kinds = [(name, pa.type_for_alias(kind)) for name, kind in columns.items()]
+            if about.get("format") != _FORMAT or [(field.name, field.type) for field in schema] != kinds:
+                raise InputError(path, "is another kind of table", expected=expected)
+            return about, file.read(wanted, use_threads=False)
     except OSError as error:
         why = error.strerror or str(error)
         raise FileAccessError(path, f"cannot be read ({why})", cure="survey the deployment again") from error
     except pa.ArrowException as error:
         raise InputError(path, f"is no parquet file ({error})", expected=expected) from error
-    about = (table.schema.metadata or {}).get(_KEY, b"{}")
-    if json.loads(about).get("format") != _FORMAT or [(f.name, f.type) for f in table.schema] != kinds:
-        raise InputError(path, "is another kind of table", expected=expected)
-    return table
 
 
 def _records(about: dict[str, Any], samples_table: pa.Table, detections_table: pa.Table) -> DeploymentRecords:
     samples = Samples(*(samples_table[name].to_numpy() for name in ("chapter", "frame", "file_seconds", "seconds")))
     names = tuple(about["names"])
-    position = {pair: at for at, pair in enumerate(zip(samples.chapter.tolist(), samples.frame.tolist(), strict=True))}
-    pairs = zip(detections_table["chapter"].to_pylist(), detections_table["frame"].to_pylist(), strict=True)
-    number = {name: at for at, name in enumerate(names)}
     sides = [detections_table[side].to_numpy() for side in ("x1", "y1", "x2", "y2")]
     observations = Observations(
         samples,
-        np.array([position[pair] for pair in pairs], np.int64),
+        _positions(samples, detections_table["chapter"].to_numpy(), detections_table["frame"].to_numpy()),
         np.stack(sides, axis=1),
         detections_table["score"].to_numpy(),
-        np.array([number[name] for name in detections_table["label"].to_pylist()], np.int64),
+        _labels(detections_table["label"], names),
         names,
     )
     tracked = TrackedObservations(observations, detections_table["track"].to_numpy())
     return DeploymentRecords(str(about["opcode"]), tuple(about["files"]), tracked)
+
+
+def _positions(samples: Samples, chapter: NDArray[np.int64], frame: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N,) which of the samples, in order of chapters and frames, is that frame of that chapter.
+
+    Raises:
+        ValueError: None is.
+    """
+    chapters = int(max(samples.chapter.max(initial=0), chapter.max(initial=0)))
+    frames = int(max(samples.frame.max(initial=0), frame.max(initial=0)))
+    if chapters * frames >= 1 << 62 or min(chapter.min(initial=0), frame.min(initial=0)) < 0:
+        raise ValueError("a frame's number is out of range")
+    known, wanted = samples.chapter * (frames + 1) + samples.frame, chapter * (frames + 1) + frame
+    position = np.searchsorted(known, wanted)
+    if len(position) and (not len(known) or (known[np.minimum(position, len(known) - 1)] != wanted).any()):
+        raise ValueError("a detection's frame is missing")
+    return np.asarray(position, np.int64)
+
+
+def _labels(column: pa.ChunkedArray, names: tuple[str, ...]) -> NDArray[np.int64]:
+    """(N,) positions among the names.
+
+    Raises:
+        KeyError: A name is unknown.
+    """
+    number = {name: at for at, name in enumerate(names)}
+    parts = [np.zeros(0, np.int64)]
+    for chunk in column.dictionary_encode().chunks:
+        known = np.array([number[name] for name in chunk.dictionary.to_pylist()], np.int64)
+        parts.append(known[chunk.indices.to_numpy()])
+    return np.concatenate(parts)
