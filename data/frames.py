@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data.boxes import Boxes, areas, clipped
 from data.detections import Detections
+from data.errors import InputError
 from data.preprocess import Image
 
 Side = Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
@@ -99,6 +100,19 @@ def frames_input(fitted: Image, spec: FramePreprocessing) -> NDArray[np.float32]
     if spec.mean != 0.0 or spec.std != 1.0:
         planes = (planes - np.float32(spec.mean)) / np.float32(spec.std)
     return planes
+
+
+def check_frames(frames: Sequence[Image], first: int = 0) -> None:
+    """Refuse what is no frame, naming it by its number; `first` is that of the first.
+
+    Raises:
+        InputError: One is not uint8 of shape (height, width, 3), or has no pixels.
+    """
+    for number, frame in enumerate(frames, first):
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
+            raise InputError(
+                f"frame {number}", f"is {frame.dtype} of shape {frame.shape}", expected="uint8 (height, width, 3)"
+            )
 
 
 def _inner_size(frame_wh: tuple[int, int], spec: FramePreprocessing) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from data.detections import Detections
 from data.errors import InputError
-from data.frames import fit_frame, frames_input, in_frame
+from data.frames import check_frames, fit_frame, frames_input, in_frame
 from data.preprocess import Image
 from data.suppression import suppressed
 from deploy.runtime.artifact import Artifact
@@ -60,7 +60,7 @@ class FishDetector:
         found: list[Detections] = []
         for start in range(0, len(frames), BATCH):
             batch = frames[start : start + BATCH]
-            _check_frames(batch, start)
+            check_frames(batch, start)
             inputs = frames_input(np.stack([fit_frame(frame, spec) for frame in batch]), spec)
             boxes, logits = self._session.run(inputs)
             found += [self._decoded(*one) for one in zip(batch, boxes, logits, strict=True)]
@@ -89,11 +89,3 @@ _FARTHEST: Final = 80.0
 
 def _logit(probability: float) -> float:
     return float(np.log(probability / (1 - probability)))
-
-
-def _check_frames(frames: Sequence[Image], start: int) -> None:
-    for number, frame in enumerate(frames, start):
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
-            raise InputError(
-                f"frame {number}", f"is {frame.dtype} of shape {frame.shape}", expected="uint8 (height, width, 3)"
-            )

@@ -181,6 +181,34 @@ class DetectionSpec(FrameSpec):
         return self
 
 
+class SpeciesSpec(FrameSpec):
+    """Everything about a network that names the fish in crops but its weights.
+
+    `labels` are keys of the artifact's own taxonomy, in the file of that name. A crop is a box widened by
+    `crop_margin` of its sides. The logits over `temperature` are the species of a known fish; it is known with the
+    probability sigmoid(`known_scale` * familiarity + `known_shift`), and named from `unknown_threshold` up.
+    """
+
+    task: Literal["species"] = "species"
+    labels: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+    crop_margin: Annotated[float, Field(ge=0, le=1)]
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    known_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    known_shift: Finite
+    unknown_threshold: Annotated[float, Field(ge=0, le=1)]
+
+    @property
+    def graph(self) -> Graph:
+        """Crops to logits and familiarity."""
+        return species_graph(self.preprocessing, len(self.labels))
+
+    @model_validator(mode="after")
+    def _taxonomy_is_there(self) -> SpeciesSpec:
+        if TAXONOMY_FILE not in self.files:
+            raise ValueError(f"files: {TAXONOMY_FILE} is missing")
+        return self
+
+
 class CountingSpec(FrameSpec):
     """Everything about a counter but its weights.
 
@@ -202,8 +230,8 @@ class CountingSpec(FrameSpec):
         return counting_graph(self.preprocessing, self.grid_wh)
 
 
-SPECS: Final[Mapping[str, type[DigitSpec] | type[DetectionSpec] | type[SpeciesSpec]]] = MappingProxyType(
-    {"digits": DigitSpec, "detection": DetectionSpec, "species": SpeciesSpec}
+SPECS: Final[Mapping[str, type[DigitSpec] | type[FrameSpec]]] = MappingProxyType(
+    {"digits": DigitSpec, "detection": DetectionSpec, "species": SpeciesSpec, "counting": CountingSpec}
 )
 """The kind of spec of each task."""
 SpecT_co = TypeVar("SpecT_co", bound=ArtifactSpec, covariant=True)
