@@ -13,6 +13,7 @@ from deploy.runtime.artifact import Artifact
 from deploy.runtime.detector import FishDetector
 from deploy.runtime.spec import SPEC_FILE, DetectionSpec
 
+_LEAST_KEPT: Final = 0.1
 SHIPPED_MODEL: Final = Path(__file__).resolve().parents[2] / "models" / "weights" / "fish-int8"
 
 
@@ -26,10 +27,22 @@ class ArtifactSource:
         """Check the artifact; see `deploy.runtime.artifact.Artifact.open` for what can be wrong with it."""
         artifact = Artifact.open(self.folder).of(DetectionSpec)
         spec, choice = artifact.spec, artifact.choice
-        parts = sha256_of(self.folder / SPEC_FILE), choice.engine, choice.file
+        least = least_kept(spec)
+        parts = sha256_of(self.folder / SPEC_FILE), choice.engine, choice.file, f"{least:g}"
         identity = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-        return Model(spec.name, identity, spec.labels, spec.threshold, spec.least_score)
+        return Model(spec.name, identity, spec.labels, spec.threshold, least)
 
     def load(self) -> FrameDetector:
         """Load the network on one thread: decoding needs the other."""
-        return FishDetector(Artifact.open(self.folder))
+        artifact = Artifact.open(self.folder)
+        return FishDetector(artifact, least_score=least_kept(artifact.of(DetectionSpec).spec))
+
+
+def least_kept(spec: DetectionSpec) -> float:
+    """The score from which a survey keeps detections.
+
+    An artifact gives many more than anybody counts, for curves of precision and recall. Scores are probabilities: of
+    boxes below 0.1 nine in ten show no fish, tracks begin higher, and an hour of them would fill the memory. A model
+    that counts from so low a score that 0.1 is near it keeps them from half that score on.
+    """
+    return max(spec.least_score, min(_LEAST_KEPT, spec.threshold / 2))

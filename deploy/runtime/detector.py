@@ -27,14 +27,16 @@ class FishDetector:
     Args:
         artifact: An opened detection artifact.
         threads: Threads of the network; everything else runs in the calling thread.
+        least_score: Detections below are left out; by default those below the artifact's `least_score`.
 
     Raises:
         InputError: It is for another task, the model cannot be loaded, or does not map frames to boxes and logits as
             its spec says.
     """
 
-    def __init__(self, artifact: Artifact[ArtifactSpec], threads: int = 1) -> None:
+    def __init__(self, artifact: Artifact[ArtifactSpec], threads: int = 1, *, least_score: float | None = None) -> None:
         self.artifact = artifact.of(DetectionSpec)
+        self.least_score = self.artifact.spec.least_score if least_score is None else least_score
         self._session = artifact.session(threads)
 
     @property
@@ -48,7 +50,7 @@ class FishDetector:
         return self.artifact.spec.threshold
 
     def detect(self, frames: Sequence[Image]) -> list[Detections]:
-        """What is in each frame, in that frame's pixels; everything from the artifact's `least_score` up.
+        """What is in each frame, in that frame's pixels; everything from `least_score` up.
 
         Args:
             frames: N frames (H, W, 3) BGR uint8, of any sizes. N may be 0.
@@ -72,7 +74,7 @@ class FishDetector:
         if not (np.isfinite(boxes).all() and np.isfinite(logits).all()):
             path = self.artifact.folder / self.artifact.choice.file
             raise InputError(path, "answers with what is no number", cure="export the artifact again")
-        least = (_logit(spec.least_score) - spec.score_shift) / spec.score_scale
+        least = (_logit(self.least_score) - spec.score_shift) / spec.score_scale
         kept = in_frame(suppressed(boxes, logits, least, spec.nms_iou), frame.shape[1::-1], spec.preprocessing)
         return replace(kept, scores=calibrated(kept.scores, spec.score_scale, spec.score_shift))
 

@@ -1,7 +1,7 @@
 """A deployment's records as two parquet tables: `detections.parquet` and `samples.parquet`, written and read whole.
 
 `samples.parquet` has a row for every frame that was looked at, `detections.parquet` one for every detection that was
-kept (see `apps.fish.detecting.least_kept`). Both carry the deployment's opcode, its chapter files and the names of all
+kept (see `apps.fish.model.least_kept`). Both carry the deployment's opcode, its chapter files and the names of all
 species known, so that nothing is lost where nothing was seen. The same records give the same bytes.
 
 Rows go through in groups, and pyarrow is loaded only where it is used: both keep a survey small.
