@@ -10,6 +10,7 @@ from typing import TypeAlias
 from apps.fish.counts import CountSettings, DeploymentCounts
 from apps.fish.detecting import Model
 from apps.fish.footage import ChapterAccount, Deployment, FootageProblem, Sampling
+from apps.fish.parts.found import DenseSamples, LeftOut, NamedDeployment, Outlines
 from apps.fish.records import DeploymentRecords
 
 
@@ -33,6 +34,10 @@ class DeploymentResult:
     `chapters` are those that gave at least an account, `records.files` their labels; `records` hold also detections
     too weak to count. `problems` is what a person must know about the footage; `model` and `sampling` say what
     looked at which of its frames.
+
+    Where fish were named, `species` says how, and the labels and names of `records` are those of the species: the keys
+    of the taxonomy, then "unknown fish". `outlines` and `dense` belong to rows and samples of `records`. Each is None
+    where it was not asked for, or failed: `left_out` tells.
     """
 
     deployment: Deployment
@@ -43,6 +48,10 @@ class DeploymentResult:
     problems: tuple[FootageProblem, ...]
     model: Model | None = None
     sampling: Sampling | None = None
+    species: NamedDeployment | None = None
+    outlines: Outlines | None = None
+    dense: DenseSamples | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def complete(self) -> bool:
