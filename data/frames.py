@@ -75,9 +75,14 @@ def in_frame(found: Detections, frame_wh: Sequence[int], spec: FramePreprocessin
 
     Boxes that lie wholly in the padding around the frame are nothing once they are cut, and are left out.
     """
-    width, height = frame_wh
-    xyxy = clipped(place_frame((width, height), spec).to_frame(found.xyxy), (width, height))
+    xyxy = boxes_in_frame(found.xyxy, frame_wh, spec)
     return replace(found, xyxy=xyxy).select(areas(xyxy) > 0)
+
+
+def boxes_in_frame(xyxy: Boxes, frame_wh: Sequence[int], spec: FramePreprocessing) -> Boxes:
+    """Boxes in pixels of the network's input -> in pixels of the frame, cut at its edges."""
+    width, height = frame_wh
+    return clipped(place_frame((width, height), spec).to_frame(xyxy), (width, height))
 
 
 def fit_frame(frame: Image, spec: FramePreprocessing) -> Image:

@@ -31,6 +31,13 @@ def suppressed(
     Returns:
         At most `MOST_DETECTIONS`, the surest first; of equals the one that came first.
     """
+    return with_candidates(xyxy, scores, least_score, most_overlap)[0]
+
+
+def with_candidates(
+    xyxy: Boxes, scores: NDArray[np.float32], least_score: float, most_overlap: float = MOST_OVERLAP
+) -> tuple[Detections, NDArray[np.int64]]:
+    """The detections of `suppressed`, and which of the A candidates each of them was."""
     candidate, label = np.nonzero(scores >= least_score)
     score = scores[candidate, label]
     order = np.argsort(-score, kind="stable")[:MOST_CANDIDATES]
@@ -40,4 +47,5 @@ def suppressed(
     for index in range(len(found)):
         if kept[index]:
             kept[index + 1 :] &= ~overlapping[index, index + 1 :]
-    return found.select(np.flatnonzero(kept)[:MOST_DETECTIONS])
+    chosen = np.flatnonzero(kept)[:MOST_DETECTIONS]
+    return found.select(chosen), candidate[order][chosen]

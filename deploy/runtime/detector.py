@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,30 +13,29 @@ from data.detections import Detections
 from data.errors import InputError
 from data.frames import check_frames, fit_frame, frames_input, in_frame
 from data.preprocess import Image
-from data.suppression import suppressed
+from data.suppression import with_candidates
 from deploy.runtime.artifact import Artifact
-from deploy.runtime.spec import ArtifactSpec, DetectionSpec
+from deploy.runtime.spec import ArtifactSpec, BoxSpec, DetectionSpec
+
+BoxSpecT_co = TypeVar("BoxSpecT_co", bound=BoxSpec, covariant=True)
 
 BATCH: Final = 8
 """Frames that go through the network at once."""
 
 
-class FishDetector:
-    """Finds fish (or what else its artifact names) in frames.
+class BoxFinder(Generic[BoxSpecT_co]):
+    """A network that finds objects in frames, with the preprocessing and the scores that its artifact tells.
 
     Args:
-        artifact: An opened detection artifact.
+        artifact: An opened artifact.
         threads: Threads of the network; everything else runs in the calling thread.
-        least_score: Detections below are left out; by default those below the artifact's `least_score`.
 
     Raises:
-        InputError: It is for another task, the model cannot be loaded, or does not map frames to boxes and logits as
-            its spec says.
+        InputError: The model cannot be loaded, or does not map frames to what its spec says.
     """
 
-    def __init__(self, artifact: Artifact[ArtifactSpec], threads: int = 1, *, least_score: float | None = None) -> None:
-        self.artifact = artifact.of(DetectionSpec)
-        self.least_score = self.artifact.spec.least_score if least_score is None else least_score
+    def __init__(self, artifact: Artifact[BoxSpecT_co], threads: int = 1) -> None:
+        self.artifact = artifact
         self._session = artifact.session(threads)
 
     @property
@@ -49,8 +48,43 @@ class FishDetector:
         """The score from which a detection counts as seen."""
         return self.artifact.spec.threshold
 
+    def _answers(self, frames: Sequence[Image]) -> Iterator[tuple[Image, tuple[NDArray[np.float32], ...]]]:
+        """Each frame, and the network's outputs for it."""
+        spec = self.artifact.spec.preprocessing
+        for start in range(0, len(frames), BATCH):
+            batch = frames[start : start + BATCH]
+            check_frames(batch, start)
+            outputs = self._session.run(frames_input(np.stack([fit_frame(frame, spec) for frame in batch]), spec))
+            if not all(np.isfinite(output).all() for output in outputs):
+                path = self.artifact.folder / self.artifact.choice.file
+                raise InputError(path, "answers with what is no number", cure="export the artifact again")
+            yield from zip(batch, zip(*outputs, strict=True), strict=True)
+
+    def _kept(self, boxes: NDArray[np.float32], logits: NDArray[np.float32]) -> tuple[Detections, NDArray[np.int64]]:
+        """Boxes (A, 4) with logits (A, labels) -> detections in input pixels with calibrated scores, and their A."""
+        spec = self.artifact.spec
+        least = (_logit(spec.least_score) - spec.score_shift) / spec.score_scale
+        kept, candidates = with_candidates(boxes, logits, least, spec.nms_iou)
+        return replace(kept, scores=calibrated(kept.scores, spec.score_scale, spec.score_shift)), candidates
+
+
+class FishDetector(BoxFinder[DetectionSpec]):
+    """Finds fish (or what else its artifact names) in frames.
+
+    Args:
+        artifact: An opened detection artifact.
+        threads: Threads of the network; everything else runs in the calling thread.
+
+    Raises:
+        InputError: It is for another task, the model cannot be loaded, or does not map frames to boxes and logits as
+            its spec says.
+    """
+
+    def __init__(self, artifact: Artifact[ArtifactSpec], threads: int = 1) -> None:
+        super().__init__(artifact.of(DetectionSpec), threads)
+
     def detect(self, frames: Sequence[Image]) -> list[Detections]:
-        """What is in each frame, in that frame's pixels; everything from `least_score` up.
+        """What is in each frame, in that frame's pixels; everything from the artifact's `least_score` up.
 
         Args:
             frames: N frames (H, W, 3) BGR uint8, of any sizes. N may be 0.
@@ -59,24 +93,10 @@ class FishDetector:
             InputError: A frame is no picture, or the network answers with what is no number.
         """
         spec = self.artifact.spec.preprocessing
-        found: list[Detections] = []
-        for start in range(0, len(frames), BATCH):
-            batch = frames[start : start + BATCH]
-            check_frames(batch, start)
-            inputs = frames_input(np.stack([fit_frame(frame, spec) for frame in batch]), spec)
-            boxes, logits = self._session.run(inputs)
-            found += [self._decoded(*one) for one in zip(batch, boxes, logits, strict=True)]
-        return found
-
-    def _decoded(self, frame: Image, boxes: NDArray[np.float32], logits: NDArray[np.float32]) -> Detections:
-        """Boxes (A, 4) in input pixels with logits (A, labels) -> detections in pixels of the frame."""
-        spec = self.artifact.spec
-        if not (np.isfinite(boxes).all() and np.isfinite(logits).all()):
-            path = self.artifact.folder / self.artifact.choice.file
-            raise InputError(path, "answers with what is no number", cure="export the artifact again")
-        least = (_logit(self.least_score) - spec.score_shift) / spec.score_scale
-        kept = in_frame(suppressed(boxes, logits, least, spec.nms_iou), frame.shape[1::-1], spec.preprocessing)
-        return replace(kept, scores=calibrated(kept.scores, spec.score_scale, spec.score_shift))
+        return [
+            in_frame(self._kept(boxes, logits)[0], frame.shape[1::-1], spec)
+            for frame, (boxes, logits) in self._answers(frames)
+        ]
 
 
 def calibrated(logits: NDArray[np.float32], scale: float, shift: float) -> NDArray[np.float32]:

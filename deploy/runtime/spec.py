@@ -153,15 +153,14 @@ class FrameSpec(ArtifactSpec, ABC):
         return self
 
 
-class DetectionSpec(FrameSpec):
-    """Everything about a detector but its weights.
+class BoxSpec(FrameSpec, ABC):
+    """What every artifact says that finds objects in frames.
 
     A box with a logit l for a label has the score sigmoid(`score_scale` * l + `score_shift`), the calibrated
     probability that it is right (Platt 1999). Of two boxes of one label that overlap by more than `nms_iou` the less
     sure is dropped; boxes below `least_score` are dropped, and from `threshold` a box counts as seen.
     """
 
-    task: Literal["detection"] = "detection"
     labels: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
     score_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     score_shift: Finite
@@ -169,16 +168,40 @@ class DetectionSpec(FrameSpec):
     least_score: Annotated[float, Field(gt=0, lt=1)]
     threshold: Annotated[float, Field(gt=0, le=1)]
 
+    @model_validator(mode="after")
+    def _what_counts_is_kept(self) -> BoxSpec:
+        if self.threshold < self.least_score:
+            raise ValueError(f"threshold: {self.threshold:g} lies below least_score {self.least_score:g}")
+        return self
+
+
+class DetectionSpec(BoxSpec):
+    """Everything about a detector but its weights."""
+
+    task: Literal["detection"] = "detection"
+
     @property
     def graph(self) -> Graph:
         """Frames to boxes and logits."""
         return detector_graph(self.preprocessing, len(self.labels))
 
-    @model_validator(mode="after")
-    def _what_counts_is_kept(self) -> DetectionSpec:
-        if self.threshold < self.least_score:
-            raise ValueError(f"threshold: {self.threshold:g} lies below least_score {self.least_score:g}")
-        return self
+
+class SegmentationSpec(BoxSpec):
+    """Everything about a network that outlines objects but its weights.
+
+    The network gives `prototypes` maps of the whole input, a pixel for every `mask_stride` input pixels, and for each
+    box as many coefficients: a pixel is the object's where the sum of the maps, each times its coefficient, is above 0
+    (Bolya et al.: YOLACT, 2019).
+    """
+
+    task: Literal["segmentation"] = "segmentation"
+    prototypes: Annotated[int, Field(ge=1, le=256)]
+    mask_stride: Annotated[int, Field(ge=1, le=32)]
+
+    @property
+    def graph(self) -> Graph:
+        """Frames to boxes, logits, coefficients and prototypes."""
+        return segmenter_graph(self.preprocessing, len(self.labels), self.prototypes, self.mask_stride)
 
 
 class SpeciesSpec(FrameSpec):
@@ -231,7 +254,13 @@ class CountingSpec(FrameSpec):
 
 
 SPECS: Final[Mapping[str, type[DigitSpec] | type[FrameSpec]]] = MappingProxyType(
-    {"digits": DigitSpec, "detection": DetectionSpec, "species": SpeciesSpec, "counting": CountingSpec}
+    {
+        "digits": DigitSpec,
+        "detection": DetectionSpec,
+        "segmentation": SegmentationSpec,
+        "species": SpeciesSpec,
+        "counting": CountingSpec,
+    }
 )
 """The kind of spec of each task."""
 SpecT_co = TypeVar("SpecT_co", bound=ArtifactSpec, covariant=True)
@@ -249,6 +278,15 @@ def detector_graph(preprocessing: FramePreprocessing, labels: int) -> Graph:
     width, height = preprocessing.size_wh
     outputs = ("boxes", (None, 4)), ("logits", (None, labels))
     return Graph(input_name="frames", input_shape=(3, height, width), outputs=outputs)
+
+
+def segmenter_graph(preprocessing: FramePreprocessing, labels: int, prototypes: int, mask_stride: int) -> Graph:
+    """As `detector_graph`, and `coefficients` (N, A, P) and `prototypes` (N, P, height / stride, width / stride)."""
+    plain = detector_graph(preprocessing, labels)
+    width, height = preprocessing.size_wh
+    maps = prototypes, height // mask_stride, width // mask_stride
+    masks = ("coefficients", (None, prototypes)), ("prototypes", maps)
+    return plain.model_copy(update={"outputs": (*plain.outputs, *masks)})
 
 
 def species_graph(preprocessing: FramePreprocessing, labels: int) -> Graph:
