@@ -173,13 +173,11 @@ def settle(tracked: TrackedObservations) -> TrackedObservations:
     """One species for each fish: a track's is the one that its scores speak for most; of two boxes of different species
     on one fish only the surer stays."""
     seen = tracked.observations
-    if not len(seen):
+    if not len(seen) or len(seen.names) == 1:
         return tracked
     votes = np.zeros((tracked.count + 1, len(seen.names)))
     np.add.at(votes, (tracked.tracks, seen.labels), seen.scores.astype(np.float64))
-    labels = (
-        np.where(tracked.tracks > 0, votes.argmax(axis=1)[tracked.tracks], seen.labels) if len(seen) else seen.labels
-    )
+    labels = np.where(tracked.tracks > 0, votes.argmax(axis=1)[tracked.tracks], seen.labels)
     settled = Observations(seen.samples, seen.sample, seen.xyxy, seen.scores, labels.astype(np.int64), seen.names)
     # A tracked box is never a double: doubles are kept from the tracker.
     return TrackedObservations(settled, tracked.tracks).select(~doubles(seen) | (tracked.tracks > 0))

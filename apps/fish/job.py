@@ -22,6 +22,7 @@ from apps.fish.progress import SurveyProgress
 from apps.fish.publishing import Results
 from apps.fish.report.survey_files import folders_of
 from apps.fish.report.writing import write_report
+from apps.fish.results import DeploymentResult
 from apps.fish.segments import Segment
 from apps.fish.tracking import TrackingSettings
 from apps.fish.workers import Outcome, detect_chapters
@@ -214,16 +215,12 @@ class _Running:
         problems: Sequence[FootageProblem],
         key: str,
     ) -> bool:
-        settings = self.survey.settings
-        read = [self._read(part, state) for part, state in zip(planned.chapters, states, strict=True) if state]
-        one = planned.deployment
+        opcode = planned.deployment.opcode
         try:
-            result = result_of(one, read, self.survey.model.names, settings.tracking, settings.counting, problems)
-            result = replace(result, model=self.survey.model, sampling=settings.sampling)
-            hidden = self.survey.results.publish(result, key)
+            hidden = self.survey.results.publish(self._result(planned, states, problems), key)
         except (ArgumentError, InputError) as error:
-            self.survey.results.withdraw(one.opcode)
-            problem = FootageProblem.of(error, "not_counted", opcode=one.opcode)
+            self.survey.results.withdraw(opcode)
+            problem = FootageProblem.of(error, "not_counted", opcode=opcode)
             self.outcome.problems.append(problem)
             self.survey.say(problem)
             return False
@@ -231,6 +228,15 @@ class _Running:
         for problem in hidden:
             self.survey.say(problem)
         return True
+
+    def _result(
+        self, planned: PlannedDeployment, states: Sequence[ChapterState | None], problems: Sequence[FootageProblem]
+    ) -> DeploymentResult:
+        """What the ledger holds of the deployment, counted; what was read of the ledger is given up again."""
+        settings, names = self.survey.settings, self.survey.model.names
+        read = [self._read(part, state) for part, state in zip(planned.chapters, states, strict=True) if state]
+        result = result_of(planned.deployment, read, names, settings.tracking, settings.counting, problems)
+        return replace(result, model=self.survey.model, sampling=settings.sampling)
 
     def _read(self, part: PlannedChapter, state: ChapterState) -> ReadChapter:
         return ReadChapter(part.path, part.label, tuple(self.ledger.segments(part.key)), state.account)

@@ -183,8 +183,8 @@ class TrackedObservations:
         _check_columns(self, {"tracks": (np.int64, (len(self.observations),))})
         tracked = self.tracks > 0
         _check((self.tracks >= 0).all(), "a track number is negative")
-        pairs = np.stack([self.observations.sample[tracked], self.tracks[tracked]], axis=1)
-        _check(len(np.unique(pairs, axis=0)) == len(pairs), "a track has two boxes in one sample")
+        pairs = self.observations.sample[tracked] * (int(self.tracks.max(initial=0)) + 1) + self.tracks[tracked]
+        _check(len(np.unique(pairs)) == len(pairs), "a track has two boxes in one sample")
         numbers, firsts = np.unique(self.tracks[tracked], return_index=True)
         rising = (np.diff(firsts) > 0).all() and np.array_equal(numbers, np.arange(1, len(numbers) + 1))
         _check(rising, "tracks are not numbered from 1 in the order of first sight")
@@ -238,6 +238,8 @@ def joined(chapters: Sequence[Observations]) -> Observations:
     _check(len(chapters) > 0, "no chapter to join")
     names = chapters[0].names
     _check(all(chapter.names == names for chapter in chapters), "chapters know different names")
+    if len(chapters) == 1:
+        return chapters[0]
     starts = np.cumsum([0, *(len(chapter.samples) for chapter in chapters[:-1])])
     samples = Samples(
         np.concatenate([chapter.samples.chapter for chapter in chapters]),
