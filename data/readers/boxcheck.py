@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from data.boxes import Boxes, no_boxes
+from data.masks import Mask
 from data.readers.digitset import Problem
 
 LEAST_INSIDE: Final = 0.5
@@ -19,17 +20,19 @@ LEAST_INSIDE: Final = 0.5
 class BoxList:
     """Boxes of one picture of `size_wh` pixels, gathered one by one; what is no box is listed instead.
 
-    `complete` tells whether every label was taken in: where one was lost, something in the picture is unlabelled.
+    `masks` has one for each box, None where there is none. `complete` tells whether every label was taken in: where one
+    was lost, something in the picture is unlabelled.
     """
 
     size_wh: tuple[int, int]
     boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
+    masks: list[Mask | None] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     complete: bool = True
 
-    def add(self, where: str, label: int, xyxy: tuple[float, float, float, float]) -> None:
-        """Take one box in pixels, cut at the picture's edges, or list it under `where`."""
+    def add(self, where: str, label: int, xyxy: tuple[float, float, float, float], mask: Mask | None = None) -> None:
+        """Take one box in pixels, cut at the picture's edges, and its mask; or list it under `where`."""
         fault = _fault(xyxy, self.size_wh)
         if fault:
             self.refuse(where, fault)
@@ -42,6 +45,7 @@ class BoxList:
             return
         self.boxes.append(cut)
         self.labels.append(label)
+        self.masks.append(mask)
 
     def refuse(self, where: str, why: str) -> None:
         """List a label that cannot be taken."""

@@ -13,7 +13,9 @@ from data.readers.detectionset import DetectionSet
 _EXPECTED = "a YOLO folder (images and labels, or data.yaml), COCO json, or a video with boxes.csv"
 
 
-def read_detections(folder: Path, split: str | None = None, exhaustive: bool | None = None) -> DetectionSet:
+def read_detections(
+    folder: Path, split: str | None = None, exhaustive: bool | None = None, *, masks: bool = False
+) -> DetectionSet:
     """Pictures with boxes: a YOLO folder, COCO json, or a video with boxes of some of its frames.
 
     Args:
@@ -21,6 +23,7 @@ def read_detections(folder: Path, split: str | None = None, exhaustive: bool | N
         split: "train", "val" or "test"; None means test where there is one, else val, else everything.
         exhaustive: Whether everything of the classes is labelled, so that the rest may be taught as background. None
             takes what the dataset says: `exhaustive: false` in data.yaml, or in the `info` or a picture of COCO json.
+        masks: Whether to read the masks too. One that cannot be used is a problem, and its box stays.
 
     Raises:
         FileAccessError: There is no such folder, or it cannot be read.
@@ -29,11 +32,11 @@ def read_detections(folder: Path, split: str | None = None, exhaustive: bool | N
         InputError: The folder is of no known kind, or nothing in it can be used.
     """
     if folder.is_file():
-        return (read_coco if folder.suffix.lower() == ".json" else read_yolo)(folder, split, exhaustive)
+        return (read_coco if folder.suffix.lower() == ".json" else read_yolo)(folder, split, exhaustive, masks=masks)
     if not folder.is_dir():
         cure = "check the path, or fetch the dataset with `shankha data get`"
         raise FileAccessError(folder, "is no folder", cure=cure)
     for is_it, read in ((is_boxed_video, read_boxed_video), (is_coco, read_coco), (is_yolo, read_yolo)):
         if is_it(folder):
-            return read(folder, split, exhaustive)
+            return read(folder, split, exhaustive, masks=masks)
     raise InputError(folder, "holds no pictures with boxes", expected=_EXPECTED)

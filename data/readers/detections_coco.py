@@ -17,10 +17,12 @@ import numpy as np
 
 from data.errors import FileAccessError, InputError, ShankhaError
 from data.images import image_size
+from data.masks import Mask
 from data.readers.boxcheck import BoxList
 from data.readers.detections_yolo import SPLITS, chosen_parts, first_of
 from data.readers.detectionset import DetectionSet, PictureFiles, site_and_clip
 from data.readers.digitset import Problem
+from data.readers.maskcheck import labelled_mask
 
 PARTLY_LABELLED: Final = frozenset({"luderick", "bream"})
 """A file of these classes alone is from the Luderick dataset, in which other fish in view carry no box."""
@@ -51,6 +53,7 @@ class _Rows:
 
     root: Path
     exhaustive: bool | None
+    masks: bool
     pictures: dict[Path, _Picture] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -62,18 +65,21 @@ def is_coco(folder: Path) -> bool:
     return bool(_files(folder))
 
 
-def read_coco(place: Path, split: str | None = None, exhaustive: bool | None = None) -> DetectionSet:
+def read_coco(
+    place: Path, split: str | None = None, exhaustive: bool | None = None, *, masks: bool = False
+) -> DetectionSet:
     """COCO json: `train.json`, `instances_val2017.json` and such, in the folder, in annotations/, or a split's folder.
 
     Pictures are looked for beside the json, in the folder, in images/, images/SPLIT and SPLIT. A crowd (`iscrowd`) is
     left out, and its picture counts as not exhaustively labelled. An annotation without `bbox` gets that of its
-    polygons.
+    polygons or run lengths.
 
     Args:
         place: The folder, or one json file.
         split: "train", "val" or "test"; None means test, else val, else everything.
         exhaustive: Whether everything of the classes is labelled; None takes what the file says: true unless `info` or
             the picture says false, or the file is of a dataset known to be labelled in part.
+        masks: Whether to read polygons and run lengths as masks.
 
     Raises:
         ArgumentError: There is no such split.
@@ -82,7 +88,7 @@ def read_coco(place: Path, split: str | None = None, exhaustive: bool | None = N
     """
     root = place.parent if place.is_file() else place
     parts: dict[str, tuple[Path, ...]] = {"": (place,)} if place.is_file() else _files(place)
-    rows = _Rows(root, exhaustive)
+    rows = _Rows(root, exhaustive, masks)
     for path in chosen_parts(parts, split, root):
         _take_file(rows, path)
     if not rows.pictures:
@@ -104,6 +110,7 @@ def read_coco(place: Path, split: str | None = None, exhaustive: bool | None = N
         images=PictureFiles(tuple(one.path for one in pictures)),
         problems=tuple(rows.problems),
         left_out=tuple(rows.left_out),
+        masks=tuple(tuple(one.boxes.masks) for one in pictures) if masks else None,
     )
 
 
@@ -264,14 +271,29 @@ def _take_annotation(
     elif entry.get("iscrowd") == 1:
         rows.left_out.append(Problem(where, "is a crowd, not one thing"))
         picture.boxes.complete = False
-    elif (xyxy := _xyxy(entry)) is None:
+    else:
+        _take_object(rows, picture, rows.names.index(categories[category]), entry, where)
+
+
+def _take_object(rows: _Rows, picture: _Picture, label: int, entry: _Entry, where: str) -> None:
+    """Take a box and, where masks are wanted, its mask; a mask that cannot be used leaves the box."""
+    mask, fault = None, ""
+    if rows.masks or (isinstance(entry.get("segmentation"), dict) and not entry.get("bbox")):
+        mask, fault = labelled_mask(entry.get("segmentation"), picture.boxes.size_wh)
+    if fault:
+        picture.boxes.problems.append(Problem(where, fault))
+    xyxy = _xyxy(entry, mask)
+    if xyxy is None:
         picture.boxes.refuse(where, "has no box of four numbers")
     else:
-        picture.boxes.add(where, rows.names.index(categories[category]), xyxy)
+        picture.boxes.add(where, label, xyxy, mask if rows.masks else None)
 
 
-def _xyxy(entry: _Entry) -> tuple[float, float, float, float] | None:
+def _xyxy(entry: _Entry, mask: Mask | None) -> tuple[float, float, float, float] | None:
     box = entry.get("bbox")
+    if not box and mask is not None:
+        left, top, right, bottom = mask.xyxy.tolist()
+        return left, top, right, bottom
     if not box:
         return _around(entry.get("segmentation"))
     if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):

@@ -60,7 +60,9 @@ def is_boxed_video(folder: Path) -> bool:
     return (folder / TABLE).is_file()
 
 
-def read_boxed_video(folder: Path, split: str | None = None, exhaustive: bool | None = None) -> DetectionSet:
+def read_boxed_video(
+    folder: Path, split: str | None = None, exhaustive: bool | None = None, *, masks: bool = False
+) -> DetectionSet:
     """The frames of a video that boxes.csv names, all boxes of one class, "fish".
 
     The table has the columns frame (0-based number of the frame), x1, y1, x2 and y2 (pixels of the video).
@@ -69,6 +71,7 @@ def read_boxed_video(folder: Path, split: str | None = None, exhaustive: bool | 
         folder: Holds boxes.csv and one video.
         split: Must be None: the frames are one part.
         exhaustive: Whether every fish in these frames is boxed; None means yes.
+        masks: Whether to say that no box has a mask.
 
     Raises:
         ArgumentError: A split was asked for.
@@ -103,6 +106,7 @@ def read_boxed_video(folder: Path, split: str | None = None, exhaustive: bool | 
         places=np.arange(len(frames)),
         images=VideoFrames(videos[0], tuple(frames)),
         problems=tuple(problems),
+        masks=tuple(tuple(one.masks) for one in boxes) if masks else None,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +17,11 @@ import numpy as np
 from data.errors import ArgumentError, ConfigurationError, FileAccessError, InputError, ShankhaError
 from data.files import read_yaml
 from data.images import IMAGE_SUFFIXES, image_size
+from data.masks import Mask
 from data.readers.boxcheck import BoxList
 from data.readers.detectionset import FISH, DetectionSet, PictureFiles, site_and_clip
 from data.readers.digitset import Problem
+from data.readers.maskcheck import labelled_mask
 
 YAML_NAMES: Final = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 NAME_LISTS: Final = ("classes.txt", "obj.names", "classes.names", "labels/classes.txt")
@@ -42,13 +44,15 @@ class YoloDescription:
     """What a folder's data.yaml, or list of names, says.
 
     `names` are the classes, None where they are not told. `parts` are the folders, or lists, of pictures of each split.
-    `exhaustive` tells whether everything of these classes is labelled (key `exhaustive`, true unless it says false).
+    `exhaustive` tells whether everything of these classes is labelled (key `exhaustive`, true unless it says false);
+    `masks` whether polygons are wanted as masks.
     """
 
     root: Path
     names: tuple[str, ...] | None = None
     parts: dict[str, tuple[Path, ...]] = field(default_factory=dict)
     exhaustive: bool = True
+    masks: bool = False
 
 
 @dataclass
@@ -70,7 +74,9 @@ def is_yolo(folder: Path) -> bool:
     return any(any(label_folder(part).glob("*.txt")) for folders in parts for part in folders)
 
 
-def read_yolo(place: Path, split: str | None = None, exhaustive: bool | None = None) -> DetectionSet:
+def read_yolo(
+    place: Path, split: str | None = None, exhaustive: bool | None = None, *, masks: bool = False
+) -> DetectionSet:
     """A YOLO folder, or its data.yaml.
 
     Pictures lie in images/SPLIT with labels/SPLIT beside it, in SPLIT/images with SPLIT/labels, in images with labels,
@@ -85,6 +91,7 @@ def read_yolo(place: Path, split: str | None = None, exhaustive: bool | None = N
         place: The folder, or a data.yaml.
         split: "train", "val" or "test"; None means test, else val, else everything.
         exhaustive: Whether everything of the classes is labelled; None takes what data.yaml says.
+        masks: Whether to read polygons as masks.
 
     Raises:
         ArgumentError: There is no such split.
@@ -92,7 +99,7 @@ def read_yolo(place: Path, split: str | None = None, exhaustive: bool | None = N
         FileAccessError: A folder cannot be read.
         InputError: There are no pictures with labels.
     """
-    told = _described(place)
+    told = replace(_described(place), masks=masks)
     rows = _Rows()
     for part in chosen_parts(told.parts, split, told.root) or (told.root,):
         _take_part(rows, told, part)
@@ -115,6 +122,7 @@ def read_yolo(place: Path, split: str | None = None, exhaustive: bool | None = N
         images=PictureFiles(tuple(rows.paths)),
         problems=tuple(rows.problems),
         left_out=tuple(rows.left_out),
+        masks=tuple(tuple(one.masks) for one in rows.boxes) if masks else None,
     )
 
 
@@ -263,11 +271,12 @@ def _read_labels(picture: Path, path: Path, told: YoloDescription) -> BoxList:
         raise InputError(picture, f"has no file of labels, {name} (an empty one says: nothing there)")
     for number, line in enumerate(_text(path).splitlines(), 1):
         if line.strip():
-            _take_line(boxes, f"{name}:{number}", line, told.names)
+            _take_line(boxes, f"{name}:{number}", line, told)
     return boxes
 
 
-def _take_line(boxes: BoxList, where: str, line: str, names: tuple[str, ...] | None) -> None:
+def _take_line(boxes: BoxList, where: str, line: str, told: YoloDescription) -> None:
+    classes = len(told.names) if told.names else MOST_CLASSES
     try:
         label, *values = [float(part) for part in line.split()]
     except ValueError:
@@ -275,10 +284,20 @@ def _take_line(boxes: BoxList, where: str, line: str, names: tuple[str, ...] | N
         return
     if len(values) + 1 != _BOX and (len(values) + 1 < _LEAST_POLYGON or len(values) % 2):
         boxes.refuse(where, f"holds {len(values) + 1} numbers, not {_BOX} (class, x, y, width, height)")
-    elif not label.is_integer() or not 0 <= label < (len(names) if names else MOST_CLASSES):
-        boxes.refuse(where, f"its class is {label:g}, not from 0 to {(len(names) if names else MOST_CLASSES) - 1}")
+    elif not label.is_integer() or not 0 <= label < classes:
+        boxes.refuse(where, f"its class is {label:g}, not from 0 to {classes - 1}")
     else:
-        boxes.add(where, int(label), _in_pixels(values, boxes.size_wh))
+        mask = _mask(boxes, where, values) if told.masks and len(values) + 1 > _BOX else None
+        boxes.add(where, int(label), _in_pixels(values, boxes.size_wh), mask)
+
+
+def _mask(boxes: BoxList, where: str, values: list[float]) -> Mask | None:
+    """The mask of a polygon in shares of the picture; one that cannot be used is listed."""
+    corners = np.array(values).reshape(-1, 2) * boxes.size_wh
+    mask, fault = labelled_mask([corners.ravel().tolist()], boxes.size_wh)
+    if fault:
+        boxes.problems.append(Problem(where, fault))
+    return mask
 
 
 def _in_pixels(values: list[float], size_wh: tuple[int, int]) -> tuple[float, float, float, float]:

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from data.boxes import Boxes
 from data.errors import InputError, ShankhaError
 from data.images import read_image
+from data.masks import Mask
 from data.preprocess import Image
 from data.readers.digitset import ImageStore, Problem
 
 Labels = NDArray[np.int64]
+Masks = tuple[Mask | None, ...]
+"""The masks of a picture's boxes, None for a box without one."""
 
 FISH: Final = "fish"
 FISH_NAMES: Final = frozenset({FISH, "shark", "stingray", "luderick", "bream"})
@@ -53,6 +56,7 @@ class DetectionSet:
         sizes_wh: (N, 2) int64, width and height of each picture in pixels.
         xyxy: N arrays of boxes in pixels of their picture, all of them inside it.
         labels: N arrays (n,) int64, the class of each box.
+        masks: N tuples of n masks, None for a box without one; None where no masks were read.
         places: (N,) int64, index of each picture in `images`.
         images: Where the pictures are.
         problems: Pictures and boxes that could not be taken in, by file and line.
@@ -72,6 +76,7 @@ class DetectionSet:
     images: ImageStore
     problems: tuple[Problem, ...] = ()
     left_out: tuple[Problem, ...] = ()
+    masks: tuple[Masks, ...] | None = None
 
     def __post_init__(self) -> None:
         lengths = {len(getattr(self, part)) for part in (*_PER_PICTURE, "xyxy", "labels")}
@@ -82,6 +87,8 @@ class DetectionSet:
                 raise ValueError(f"{self.name}: boxes of shape {boxes.shape} with {len(labels)} labels")
             if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.names):
                 raise ValueError(f"{self.name}: labels must be from 0 to {len(self.names) - 1}")
+        if self.masks is not None and [len(own) for own in self.masks] != [len(own) for own in self.labels]:
+            raise ValueError(f"{self.name}: there must be a mask, or None, for every box")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -114,8 +121,10 @@ class DetectionSet:
         index = np.asarray(chosen)
         index = np.flatnonzero(index) if index.dtype == np.bool_ else index.astype(np.int64)
         parts: dict[str, Any] = {part: getattr(self, part)[index] for part in _PER_PICTURE}
-        xyxy = tuple(self.xyxy[i] for i in index)
-        return replace(self, xyxy=xyxy, labels=tuple(self.labels[i] for i in index), **parts)
+        for part in _PER_BOX:
+            whole = getattr(self, part)
+            parts[part] = None if whole is None else tuple(whole[i] for i in index)
+        return replace(self, **parts)
 
     def check(self, tick: Callable[[int], None] | None = None) -> tuple[Problem, ...]:
         """Decode every picture; the set's problems and those found now. `tick` hears how many were tried so far."""
@@ -131,6 +140,7 @@ class DetectionSet:
 
 
 _PER_PICTURE: Final = ("ids", "sites", "clips", "exhaustive", "sizes_wh", "places")
+_PER_BOX: Final = ("xyxy", "labels", "masks")
 
 
 def as_fish(detections: DetectionSet, kinds: Collection[str] = FISH_NAMES) -> DetectionSet:
@@ -158,11 +168,16 @@ def _renamed(detections: DetectionSet, names: tuple[str, ...], known: Mapping[st
         names=names,
         xyxy=tuple(boxes[own >= 0] for boxes, own in zip(detections.xyxy, labels, strict=True)),
         labels=tuple(own[own >= 0] for own in labels),
+        masks=None if detections.masks is None else tuple(map(_kept_masks, detections.masks, labels)),
     )
 
 
+def _kept_masks(masks: Masks, labels: Labels) -> Masks:
+    return tuple(mask for mask, label in zip(masks, labels, strict=True) if label >= 0)
+
+
 def joined_detections(name: str, sets: Sequence[DetectionSet]) -> DetectionSet:
-    """All pictures of several sets in one; equal names become one class.
+    """All pictures of several sets in one; equal names become one class. Masks stay where every set has them.
 
     Ids and clips get the set's name in front ("deepfish/images/val/..."), so that those of two sets never meet; so do
     the sites that are known.
@@ -185,7 +200,13 @@ def joined_detections(name: str, sets: Sequence[DetectionSet]) -> DetectionSet:
         images=_JoinedPictures(tuple(sets), offsets),
         problems=tuple(problem for one in sets for problem in one.problems),
         left_out=tuple(problem for one in sets for problem in one.left_out),
+        masks=_joined_masks(sets),
     )
+
+
+def _joined_masks(sets: Sequence[DetectionSet]) -> tuple[Masks, ...] | None:
+    parts = [one.masks for one in sets if one.masks is not None]
+    return tuple(own for part in parts for own in part) if len(parts) == len(sets) else None
 
 
 def _prefixed(sets: Sequence[DetectionSet], part: str) -> NDArray[np.str_]:
