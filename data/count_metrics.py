@@ -10,10 +10,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from data.density import Density
 from data.detections import Detections
+from data.points import Points
 from data.readers.detectionset import DetectionSet
 
 Counts = NDArray[np.int64]
+Amounts = NDArray[np.int64] | NDArray[np.float64]
+"""(N,) counts, or sums of a density, which are no whole numbers."""
 
 BINS: Final = ((0, 0), (1, 1), (2, 4), (5, 9), (10, None))
 """True counts that are told of together, from and to; None is open."""
@@ -24,7 +28,7 @@ class CountError:
     """How counts differ from the true ones: NaN without pictures.
 
     `mean` is the mean true count, `mae` the mean absolute error, `bias` the mean of counted minus true, `exact` and
-    `within_one` the shares of pictures counted right, and wrong by one at most.
+    `within_one` the shares of pictures counted right, and wrong by one at most, after rounding.
     """
 
     pictures: int
@@ -57,7 +61,7 @@ def score_counts(truth: DetectionSet, found: Sequence[Detections], threshold: fl
     return count_errors(np.array([len(boxes) for boxes in truth.xyxy], np.int64), counts_at(found, threshold))
 
 
-def count_errors(true: Counts, counted: Counts) -> CountScores:
+def count_errors(true: Counts, counted: Amounts) -> CountScores:
     """Compare counts (N,) with the true ones (N,): of pictures, clips, or whatever was counted.
 
     Raises:
@@ -75,10 +79,62 @@ def _bin_name(low: int, high: int | None) -> str:
     return f"{low}" if low == high else f"{low}-{high}"
 
 
-def _error(true: Counts, counted: Counts) -> CountError:
+def _error(true: Counts, counted: Amounts) -> CountError:
     if not len(true):
         return CountError(0, *[math.nan] * 5)
     off = counted - true
-    distance = np.abs(off)
-    shares = float(np.mean(distance == 0)), float(np.mean(distance <= 1))
-    return CountError(len(true), float(true.mean()), float(distance.mean()), float(off.mean()), *shares)
+    rounded = np.abs(np.rint(counted) - true)
+    shares = float(np.mean(rounded == 0)), float(np.mean(rounded <= 1))
+    return CountError(len(true), float(true.mean()), float(np.abs(off).mean()), float(off.mean()), *shares)
+
+
+def grid_error(true: Sequence[Points], seen: Sequence[Density], sizes_wh: NDArray[np.int64], level: int) -> float:
+    """GAME(L), the grid average mean absolute error (Guerrero-Gomez-Olmedo et al., 2015); NaN without pictures.
+
+    Each picture is cut into 4 ** level equal parts; the absolute errors of the parts are summed, and the sums averaged
+    over the pictures. Level 0 is the mean absolute error; from there up a fish seen in the wrong place costs twice.
+
+    Args:
+        true: N arrays of points.
+        seen: What was counted where in the same N pictures.
+        sizes_wh: (N, 2) width and height of each picture in pixels.
+        level: 0 or more.
+
+    Raises:
+        ValueError: They differ in number, or the level is negative.
+    """
+    if not len(true) == len(seen) == len(sizes_wh) or level < 0:
+        raise ValueError(f"{len(seen)} counts of {len(sizes_wh)} pictures against {len(true)}, at level {level}")
+    sides = 2**level
+    sums = []
+    for points, density, size in zip(true, seen, sizes_wh, strict=True):
+        off = _in_parts(density, size, sides) - _in_parts(Density.of_points(points), size, sides)
+        sums.append(float(np.abs(off).sum()))
+    return float(np.mean(sums)) if sums else math.nan
+
+
+def _in_parts(density: Density, size_wh: NDArray[np.int64], sides: int) -> NDArray[np.float64]:
+    """(sides * sides,) objects in each part of a picture, row by row."""
+    column, row = np.clip(np.floor(density.xy * sides / size_wh), 0, sides - 1).astype(np.int64).T
+    parts = np.bincount(row * sides + column, weights=density.amounts, minlength=sides * sides)
+    return parts.astype(np.float64)
+
+
+def trusted_from(true: Counts, dense: Amounts, boxes: Amounts) -> float:
+    """The dense count from which it errs less than counting boxes: infinite where it never does.
+
+    Of all rules "from a dense count of t up take it, else the boxes" the one that errs least over all pictures; of
+    equal ones the highest t.
+
+    Args:
+        true: (N,) true counts.
+        dense: (N,) counts of the same pictures by a density.
+        boxes: (N,) counts of boxes.
+    """
+    order = np.argsort(-dense, kind="stable")
+    gains = np.cumsum((np.abs(boxes - true) - np.abs(dense - true))[order])
+    last = np.append(np.diff(dense[order]) != 0, True)  # equal dense counts are taken together
+    gains = np.where(last, gains, -math.inf)
+    if not len(order) or gains.max() <= 0:
+        return math.inf
+    return float(dense[order][int(gains.argmax())])

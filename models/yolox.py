@@ -16,7 +16,7 @@ from torch.nn import functional
 from models.detector import BoxTargets, Detector, anchor_grid
 from models.yolox_loss import YoloxOutput, detection_loss
 
-_WIDTHS = (16, 32, 64, 128, 256)  # a quarter of the full YOLOX
+WIDTHS = (16, 32, 64, 128, 256)  # a quarter of the full YOLOX
 _DEPTHS = (1, 3, 3, 1)  # a third
 _HEAD_WIDTH = 64
 _PRIOR = 0.01  # how likely an anchor holds an object before anything is learnt
@@ -45,12 +45,14 @@ def _norm_silu(convolution: nn.Conv2d) -> nn.Sequential:
     return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels, eps=1e-3, momentum=0.03), nn.SiLU())
 
 
-def _conv(inputs: int, outputs: int, kernel: int = 1) -> nn.Sequential:
+def norm_conv(inputs: int, outputs: int, kernel: int = 1) -> nn.Sequential:
+    """A convolution, batch norm and SiLU: (N, inputs, H, W) -> (N, outputs, H, W)."""
     return _norm_silu(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False))
 
 
-def _depthwise(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(_norm_silu(DepthwiseConv(inputs, stride)), _conv(inputs, outputs))
+def depthwise(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """A 3x3 convolution within each channel, then a 1x1 across them, each with batch norm and SiLU."""
+    return nn.Sequential(_norm_silu(DepthwiseConv(inputs, stride)), norm_conv(inputs, outputs))
 
 
 class Bottleneck(nn.Module):
@@ -59,7 +61,7 @@ class Bottleneck(nn.Module):
     def __init__(self, channels: int, shortcut: bool) -> None:
         super().__init__()
         self.shortcut = shortcut
-        self.branch = nn.Sequential(_conv(channels, channels), _depthwise(channels, channels))
+        self.branch = nn.Sequential(norm_conv(channels, channels), depthwise(channels, channels))
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape."""
@@ -71,10 +73,10 @@ class CspLayer(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, depth: int = 1, shortcut: bool = False) -> None:
         super().__init__()
-        self.through = _conv(inputs, outputs // 2)
-        self.past = _conv(inputs, outputs // 2)
+        self.through = norm_conv(inputs, outputs // 2)
+        self.past = norm_conv(inputs, outputs // 2)
         self.blocks = nn.Sequential(*(Bottleneck(outputs // 2, shortcut) for _ in range(depth)))
-        self.merge = _conv(outputs, outputs)
+        self.merge = norm_conv(outputs, outputs)
 
     def forward(self, features: Tensor) -> Tensor:
         """See the class."""
@@ -86,7 +88,7 @@ class Focus(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv = _conv(4 * inputs, outputs, 3)
+        self.conv = norm_conv(4 * inputs, outputs, 3)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, H / 2, W / 2)."""
@@ -99,9 +101,9 @@ class PyramidPooling(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.squeeze = _conv(channels, channels // 2)
+        self.squeeze = norm_conv(channels, channels // 2)
         self.pool = nn.MaxPool2d(5, stride=1, padding=2)
-        self.merge = _conv(channels * 2, channels)
+        self.merge = norm_conv(channels * 2, channels)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape."""
@@ -116,51 +118,69 @@ class Backbone(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        first, second, third, fourth, fifth = _WIDTHS
+        first, second, third, fourth, fifth = WIDTHS
         self.stem = Focus(3, first)
         self.stage4 = _stage(first, second, _DEPTHS[0])
         self.stage8 = _stage(second, third, _DEPTHS[1])
         self.stage16 = _stage(third, fourth, _DEPTHS[2])
         self.stage32 = nn.Sequential(
-            _depthwise(fourth, fifth, 2), PyramidPooling(fifth), CspLayer(fifth, fifth, _DEPTHS[3])
+            depthwise(fourth, fifth, 2), PyramidPooling(fifth), CspLayer(fifth, fifth, _DEPTHS[3])
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See the class."""
-        at8 = self.stage8(self.stage4(self.stem(images)))
+        return self.maps(images)[1:]
+
+    def maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As `forward`, with the map of 32 channels at stride 4 before them."""
+        at4 = self.stage4(self.stem(images))
+        at8 = self.stage8(at4)
         at16 = self.stage16(at8)
-        return at8, at16, self.stage32(at16)
+        return at4, at8, at16, self.stage32(at16)
 
 
 def _stage(inputs: int, outputs: int, depth: int) -> nn.Sequential:
-    return nn.Sequential(_depthwise(inputs, outputs, 2), CspLayer(outputs, outputs, depth, shortcut=True))
+    return nn.Sequential(depthwise(inputs, outputs, 2), CspLayer(outputs, outputs, depth, shortcut=True))
 
 
-class Neck(nn.Module):
-    """Mixes the three maps from coarse to fine and back; shapes stay."""
+class TopDown(nn.Module):
+    """Mixes the three maps from coarse to fine: the finest keeps its shape, the others get the next finer's width."""
 
     def __init__(self) -> None:
         super().__init__()
-        fine, middle, coarse = _WIDTHS[2:]
-        self.lateral16 = _conv(coarse, middle)
+        fine, middle, coarse = WIDTHS[2:]
+        self.lateral16 = norm_conv(coarse, middle)
         self.down16 = CspLayer(2 * middle, middle)
-        self.lateral8 = _conv(middle, fine)
+        self.lateral8 = norm_conv(middle, fine)
         self.down8 = CspLayer(2 * fine, fine)
-        self.halve8 = _depthwise(fine, fine, 2)
-        self.up16 = CspLayer(2 * fine, middle)
-        self.halve16 = _depthwise(middle, middle, 2)
-        self.up32 = CspLayer(2 * middle, coarse)
 
     def forward(self, at8: Tensor, at16: Tensor, at32: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See the class."""
         lateral16 = self.lateral16(at32)
-        lateral8 = self.lateral8(self.down16(torch.cat([_doubled(lateral16), at16], dim=1)))
-        fine = self.down8(torch.cat([_doubled(lateral8), at8], dim=1))
+        lateral8 = self.lateral8(self.down16(torch.cat([doubled(lateral16), at16], dim=1)))
+        return self.down8(torch.cat([doubled(lateral8), at8], dim=1)), lateral8, lateral16
+
+
+class Neck(TopDown):
+    """Mixes the three maps from coarse to fine and back; shapes stay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        fine, middle, coarse = WIDTHS[2:]
+        self.halve8 = depthwise(fine, fine, 2)
+        self.up16 = CspLayer(2 * fine, middle)
+        self.halve16 = depthwise(middle, middle, 2)
+        self.up32 = CspLayer(2 * middle, coarse)
+
+    def forward(self, at8: Tensor, at16: Tensor, at32: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See the class."""
+        fine, lateral8, lateral16 = super().forward(at8, at16, at32)
         middle = self.up16(torch.cat([self.halve8(fine), lateral8], dim=1))
         return fine, middle, self.up32(torch.cat([self.halve16(middle), lateral16], dim=1))
 
 
-def _doubled(features: Tensor) -> Tensor:
+def doubled(features: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, 2 H, 2 W), every pixel four times."""
     return functional.interpolate(features, scale_factor=2.0, mode="nearest")
 
 
@@ -169,10 +189,10 @@ class LevelHead(nn.Module):
 
     def __init__(self, inputs: int, classes: int) -> None:
         super().__init__()
-        self.stem = _conv(inputs, _HEAD_WIDTH)
-        self.class_branch = nn.Sequential(*(_depthwise(_HEAD_WIDTH, _HEAD_WIDTH) for _ in range(2)))
+        self.stem = norm_conv(inputs, _HEAD_WIDTH)
+        self.class_branch = nn.Sequential(*(depthwise(_HEAD_WIDTH, _HEAD_WIDTH) for _ in range(2)))
         self.class_logits = nn.Conv2d(_HEAD_WIDTH, classes, 1)
-        self.box_branch = nn.Sequential(*(_depthwise(_HEAD_WIDTH, _HEAD_WIDTH) for _ in range(2)))
+        self.box_branch = nn.Sequential(*(depthwise(_HEAD_WIDTH, _HEAD_WIDTH) for _ in range(2)))
         self.box = nn.Conv2d(_HEAD_WIDTH, 4, 1)
         self.objectness = nn.Conv2d(_HEAD_WIDTH, 1, 1)
         for layer in (self.class_logits, self.objectness):
@@ -193,17 +213,22 @@ class YoloxNano(Detector):
         classes: Number of classes.
     """
 
+    feature_maps = ("backbone.stage8", "backbone.stage16", "backbone.stage32")
+    answer_layers = tuple(
+        f"heads.{level}.{name}" for level in range(3) for name in ("box", "objectness", "class_logits")
+    )
+
     def __init__(self, classes: int = 1) -> None:
         super().__init__()
         self.classes = classes
         self.backbone = Backbone()
         self.neck = Neck()
-        self.heads = nn.ModuleList(LevelHead(width, classes) for width in _WIDTHS[2:])
+        self.heads = nn.ModuleList(LevelHead(width, classes) for width in WIDTHS[2:])
 
     def forward(self, images: Tensor) -> YoloxOutput | tuple[Tensor, Tensor]:
         """(N, 3, H, W) -> raw outputs while training, else (boxes, logits); see `Detector`."""
         levels = [head(features) for head, features in zip(self.heads, self.neck(*self.backbone(images)), strict=True)]
-        raw = _decoded(levels)
+        raw = decoded(levels)
         return raw if self.training else (raw.boxes, joint_logits(raw.objectness, raw.classes))
 
     def loss(self, raw: YoloxOutput, targets: BoxTargets) -> Tensor:
@@ -211,7 +236,7 @@ class YoloxNano(Detector):
         return detection_loss(raw, targets)
 
 
-def _decoded(levels: list[tuple[Tensor, Tensor, Tensor]]) -> YoloxOutput:
+def decoded(levels: list[tuple[Tensor, Tensor, Tensor]]) -> YoloxOutput:
     """Head outputs of the three levels -> boxes and logits, always in float32."""
     sizes = tuple((box.shape[2], box.shape[3]) for box, _, _ in levels)
     centres, strides = anchor_grid(sizes, levels[0][0].device)

@@ -27,6 +27,31 @@ def _ultralytics(layout: Literal["yolo11n", "yolo26n"], **options: Any) -> Detec
     return UltralyticsDetector(layout, **options)
 
 
+def _yolox_nano_seg(**options: Any) -> Detector:
+    from models.yolox_seg import YoloxNanoSeg  # noqa: PLC0415 - who reads digits outlines nothing
+
+    return YoloxNanoSeg(**options)
+
+
+def _density(**options: Any) -> nn.Module:
+    from models.counting import DensityNet  # noqa: PLC0415 - who reads digits needs no counter
+
+    return DensityNet(**options)
+
+
+def _count_regressor(**options: Any) -> nn.Module:
+    from models.counting import CountRegressor  # noqa: PLC0415 - who reads digits needs no counter
+
+    return CountRegressor(**options)
+
+
+def _species(kind: str, *layout: str, **options: Any) -> nn.Module:
+    from models import species  # noqa: PLC0415 - who reads digits names no fish
+
+    make: Callable[..., nn.Module] = getattr(species, kind)
+    return make(*layout, **options)
+
+
 _DIGIT_NETWORKS: Final[Mapping[str, Callable[..., nn.Module]]] = MappingProxyType(
     {
         "compact": CompactNet,
@@ -42,6 +67,22 @@ _DETECTORS: Final[Mapping[str, Callable[..., Detector]]] = MappingProxyType(
     }
 )
 
+_SEGMENTERS: Final[Mapping[str, Callable[..., Detector]]] = MappingProxyType({"yolox-nano-seg": _yolox_nano_seg})
+_COUNTERS: Final[Mapping[str, Callable[..., nn.Module]]] = MappingProxyType(
+    {"density-nano": _density, "count-nano": _count_regressor}
+)
+_SPECIES_NETWORKS: Final[Mapping[str, Callable[..., nn.Module]]] = MappingProxyType(
+    {
+        "crop-residual": partial(_species, "residual"),
+        "crop-yolox": partial(_species, "yolox"),
+        "crop-mobilenetv2": partial(_species, "from_timm", "mobilenetv2_100"),
+        "crop-mobilenetv3-small": partial(_species, "from_timm", "mobilenetv3_small_100"),
+        "crop-ghostnet": partial(_species, "from_timm", "ghostnet_100"),
+        "crop-resnet18": partial(_species, "from_timm", "resnet18"),
+        "crop-densenet121": partial(_species, "from_timm", "densenet121"),
+    }
+)
+
 
 def digit_networks() -> tuple[str, ...]:
     """Names of the networks that read digits."""
@@ -53,9 +94,24 @@ def detectors() -> tuple[str, ...]:
     return tuple(_DETECTORS)
 
 
+def segmenters() -> tuple[str, ...]:
+    """Names of the networks that find objects and outline them."""
+    return tuple(_SEGMENTERS)
+
+
+def counters() -> tuple[str, ...]:
+    """Names of the networks that count objects without boxes."""
+    return tuple(_COUNTERS)
+
+
+def species_networks() -> tuple[str, ...]:
+    """Names of the networks that name fish in crops; each takes the number of `classes`."""
+    return tuple(_SPECIES_NETWORKS)
+
+
 def names() -> tuple[str, ...]:
     """Names of all networks."""
-    return digit_networks() + detectors()
+    return digit_networks() + detectors() + segmenters() + counters() + species_networks()
 
 
 def build(name: str, **options: Any) -> nn.Module:
@@ -73,14 +129,14 @@ def build(name: str, **options: Any) -> nn.Module:
             "network.name", f"no network is called {name!r}", expected=f"one of {', '.join(names())}"
         )
     try:
-        return {**_DIGIT_NETWORKS, **_DETECTORS}[name](**options)
+        return {**_DIGIT_NETWORKS, **_DETECTORS, **_SEGMENTERS, **_COUNTERS, **_SPECIES_NETWORKS}[name](**options)
     except TypeError as error:
         raise ConfigurationError("network.options", f"network {name!r}: {error}", cure="mend the recipe") from error
 
 
 def parameters(network: nn.Module) -> int:
-    """Number of weights that inference needs; side heads of deep supervision are left out."""
-    return sum(weight.numel() for name, weight in network.named_parameters() if not name.startswith("side_head"))
+    """Number of weights."""
+    return sum(weight.numel() for weight in network.parameters())
 
 
 def multiply_adds(network: nn.Module, example: torch.Tensor) -> int:

@@ -12,7 +12,9 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from data.boxes import Boxes
+from data.density import DenseCount
 from data.files import whole_file
+from data.points import Points
 from data.preprocess import Image
 
 _INK = "#1b6ca8"
@@ -73,11 +75,7 @@ def plot_scenes(
     images: Sequence[Image], truth: Sequence[Boxes], found: Sequence[Boxes], path: Path, columns: int = 4
 ) -> None:
     """A sheet of pictures (H, W, 3) BGR with true boxes, and beside them what was found where that is given."""
-    rows = max(1, -(-len(images) // columns))
-    figure = Figure(figsize=(columns * 3.6, rows * 2.2), layout="constrained")
-    grid = np.atleast_1d(figure.subplots(rows, columns)).ravel()
-    for axes in grid:
-        axes.set_axis_off()
+    figure, grid = _scene_grid(len(images), columns)
     for number, (axes, image) in enumerate(zip(grid, images, strict=False)):
         axes.imshow(image[..., ::-1])
         _draw_boxes(axes, truth[number], _TRUTH, 1.6)
@@ -86,6 +84,32 @@ def plot_scenes(
     title = "true boxes green, found ones orange" if found else "training scenes with their boxes"
     figure.suptitle(title, fontsize=10)
     _save(figure, path)
+
+
+def plot_points(
+    images: Sequence[Image], truth: Sequence[Points], found: Sequence[DenseCount], path: Path, columns: int = 4
+) -> None:
+    """A sheet of pictures (H, W, 3) BGR with true points, and beside them what was counted where that is given."""
+    figure, grid = _scene_grid(len(images), columns)
+    for number, (axes, image) in enumerate(zip(grid, images, strict=False)):
+        axes.imshow(image[..., ::-1])
+        axes.plot(*truth[number].T, "o", markersize=5, markerfacecolor="none", color=_TRUTH)
+        if found:
+            axes.plot(*found[number].points.T, ".", markersize=3, color=_FOUND)
+            axes.set_title(f"{len(truth[number])} true, {found[number].count:.1f} counted", fontsize=7)
+    title = "true points green, found ones orange" if found else "training scenes with their points"
+    figure.suptitle(title, fontsize=10)
+    _save(figure, path)
+
+
+def _scene_grid(count: int, columns: int) -> tuple[Figure, NDArray[np.object_]]:
+    """A figure with room for so many pictures, and its axes."""
+    rows = max(1, -(-count // columns))
+    figure = Figure(figsize=(columns * 3.6, rows * 2.2), layout="constrained")
+    grid = np.atleast_1d(figure.subplots(rows, columns)).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    return figure, grid
 
 
 def _draw_boxes(axes: Axes, xyxy: Boxes, colour: str, width: float) -> None:

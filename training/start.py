@@ -1,4 +1,4 @@
-"""Weights that a detector begins a run with: those of another run, or published ones."""
+"""Weights that a detector or counter begins a run with: those of another run, or published ones."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from data.errors import ConfigurationError, FileAccessError
+from models.counting import Counter
 from models.pretrained import load_yolox_coco, measure_batch_norms
 from models.yolox import YoloxNano
 from training.checkpoint import load_weights
@@ -30,9 +31,18 @@ def start_from(network: nn.Module, path: Path, images: Tensor) -> None:
     if path.suffix == ".safetensors":
         load_weights(network, path)
         return
-    if path.suffix != ".onnx" or not isinstance(network, YoloxNano):
+    if path.suffix != ".onnx" or not isinstance(network, YoloxNano | Counter):
         raise ConfigurationError(
             path, "is nothing that this network can start from", expected="weights.safetensors of a run of it"
         )
-    load_yolox_coco(network, path)
+    if isinstance(network, Counter):
+        network.take(_coco_detector(path))
+    else:
+        load_yolox_coco(network, path)
     measure_batch_norms(network, images.split(8))
+
+
+def _coco_detector(path: Path) -> YoloxNano:
+    whole = YoloxNano()
+    load_yolox_coco(whole, path)
+    return whole
