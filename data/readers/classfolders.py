@@ -15,7 +15,7 @@ from data.images import IMAGE_SUFFIXES
 from data.labels import digit_of
 from data.readers.digitset import DigitSet, FileImages, Problem
 
-_SPLITS: Final = {
+SPLIT_NAMES: Final = {
     "train": "train",
     "training": "train",
     "val": "val",
@@ -24,6 +24,7 @@ _SPLITS: Final = {
     "test": "test",
     "testing": "test",
 }
+"""Folders that are parts of a dataset, by the part's name."""
 _CURE: Final = "name the folders after the digits: 0 to 9, ০ to ৯ or digit_0 to digit_9, and not_a_digit"
 
 
@@ -73,9 +74,9 @@ def read_class_folders(folder: Path, split: str | None = None) -> DigitSet:
 def _parts(folder: Path, split: str | None) -> list[Path]:
     """The folders that make up the split."""
     named: dict[str, list[Path]] = {}
-    for child in _folders(folder):
-        if child.name.lower() in _SPLITS and _has_classes(child):
-            named.setdefault(_SPLITS[child.name.lower()], []).append(child)
+    for child in folders_in(folder):
+        if child.name.lower() in SPLIT_NAMES and _has_classes(child):
+            named.setdefault(SPLIT_NAMES[child.name.lower()], []).append(child)
     if split is None:
         return named.get("test", [folder])
     if split not in named:
@@ -86,34 +87,36 @@ def _parts(folder: Path, split: str | None) -> list[Path]:
 
 def _has_classes(folder: Path) -> bool:
     """Whether class folders lie in the folder, or in folders of sources inside it."""
-    children = _folders(folder)
-    return any(_is_class(child) or any(_is_class(below) for below in _folders(child)) for child in children)
+    children = folders_in(folder)
+    return any(_is_class(child) or any(_is_class(below) for below in folders_in(child)) for child in children)
 
 
 def _is_class(folder: Path) -> bool:
     return digit_of(folder.name) is not None
 
 
-def _folders(folder: Path) -> list[Path]:
-    return [path for path in _entries(folder) if path.is_dir()]
+def folders_in(folder: Path) -> list[Path]:
+    """The folders inside, by name."""
+    return [path for path in entries_of(folder) if path.is_dir()]
 
 
-def _entries(folder: Path) -> list[Path]:
+def entries_of(folder: Path) -> list[Path]:
     """Entries by name, without what operating systems leave behind."""
     try:
-        return sorted(path for path in folder.iterdir() if not _is_litter(path.name))
+        return sorted(path for path in folder.iterdir() if not is_litter(path.name))
     except OSError as error:
         raise FileAccessError(folder, f"cannot be read ({error.strerror or error})") from error
 
 
-def _is_litter(name: str) -> bool:
+def is_litter(name: str) -> bool:
+    """Whether an operating system left it there."""
     return name.startswith(".") or name.lower() in {"__macosx", "thumbs.db", "desktop.ini"}
 
 
 def _take_part(files: _Files, part: Path, root: Path, depth: int = 0) -> None:
     """Take class folders in `part`; folders of sources are looked into, other things are listed."""
     found_class = False
-    for child in _entries(part):
+    for child in entries_of(part):
         digit = digit_of(child.name) if child.is_dir() else None
         name = child.relative_to(root).as_posix()
         if digit is not None:
@@ -134,8 +137,8 @@ def _take_part(files: _Files, part: Path, root: Path, depth: int = 0) -> None:
 
 def _take_class(files: _Files, folder: Path, digit: int, root: Path) -> None:
     inside = folder.parent.relative_to(root).parts
-    source = "/".join(part for part in inside if part.lower() not in _SPLITS) or root.resolve().name
-    for path in _walk(folder):
+    source = "/".join(part for part in inside if part.lower() not in SPLIT_NAMES) or root.resolve().name
+    for path in files_below(folder):
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             files.left_out.append(Problem(path.relative_to(root).as_posix(), "is no picture by its name"))
             continue
@@ -144,10 +147,11 @@ def _take_class(files: _Files, folder: Path, digit: int, root: Path) -> None:
         files.sources.append(source)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file in the folder and the folders inside it, by name; raises FileAccessError."""
     for place, folders, names in os.walk(folder, onerror=_refuse):
-        folders[:] = sorted(name for name in folders if not _is_litter(name))
-        yield from (Path(place) / name for name in sorted(names) if not _is_litter(name))
+        folders[:] = sorted(name for name in folders if not is_litter(name))
+        yield from (Path(place) / name for name in sorted(names) if not is_litter(name))
 
 
 def _refuse(error: OSError) -> None:
