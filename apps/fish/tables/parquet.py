@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -52,6 +53,17 @@ _DETECTION_COLUMNS = {
 }
 
 
+@dataclass(frozen=True)
+class _Texts:
+    """A column of texts: for each row (N,) the position of its text in a few."""
+
+    known: tuple[str, ...]
+    which: NDArray[np.int64]
+
+
+_Column = _Texts | NDArray[Any]
+
+
 def write_records(folder: Path, records: DeploymentRecords) -> None:
     """Write both tables into `folder`; `detections.parquet`, written last, marks the pair as complete.
 
@@ -85,25 +97,49 @@ def read_records(folder: Path) -> DeploymentRecords:
         raise InputError(folder / DETECTIONS, f"does not fit {SAMPLES} ({error})", cure="survey it again") from error
 
 
-def _samples(records: DeploymentRecords, rows: slice) -> list[object]:
+def _samples(records: DeploymentRecords, rows: slice) -> list[_Column]:
     samples = records.tracked.observations.samples
     return _places(records, np.arange(*rows.indices(len(samples))))
 
 
-def _detections(records: DeploymentRecords, rows: slice) -> list[object]:
+def _detections(records: DeploymentRecords, rows: slice) -> list[_Column]:
     seen = records.tracked.observations
-    sides = (np.ascontiguousarray(seen.xyxy[rows, side]) for side in range(4))
-    labels = [seen.names[label] for label in seen.labels[rows]]
+    sides = (seen.xyxy[rows, side] for side in range(4))
+    labels = _Texts(seen.names, seen.labels[rows])
     return [*_places(records, seen.sample[rows]), *sides, seen.scores[rows], labels, records.tracked.tracks[rows]]
 
 
-def _places(records: DeploymentRecords, rows: NDArray[np.int64]) -> list[object]:
+def _places(records: DeploymentRecords, rows: NDArray[np.int64]) -> list[_Column]:
     """The columns of these samples."""
     samples = records.tracked.observations.samples
     chapter = samples.chapter[rows]
-    files = [records.files[position] for position in chapter]
+    opcode = _Texts((records.opcode,), np.zeros(len(rows), np.int64))
     times = samples.file_seconds[rows], samples.seconds[rows]
-    return [[records.opcode] * len(rows), chapter, files, samples.frame[rows], *times]
+    return [opcode, chapter, _Texts(records.files, chapter), samples.frame[rows], *times]
+
+
+def _array(column: _Column) -> pa.Array:
+    """An arrow array over the column's own memory; `pyarrow.array` would load pandas where there is one."""
+    import pyarrow as pa
+
+    if isinstance(column, _Texts):
+        texts = [text.encode() for text in column.known]
+        edges = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+        known = pa.StringArray.from_buffers(len(texts), pa.py_buffer(edges), pa.py_buffer(b"".join(texts)))
+        return known.take(_array(column.which))
+    values = np.ascontiguousarray(column)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+def _values(column: pa.ChunkedArray) -> NDArray[Any]:
+    """The numbers of a column; arrow's own way would load pandas, too.
+
+    Raises:
+        ValueError: One is missing.
+    """
+    if column.null_count:
+        raise ValueError("a number is missing")
+    return np.asarray(np.from_dlpack(column.combine_chunks()))
 
 
 def _write(
@@ -111,7 +147,7 @@ def _write(
     records: DeploymentRecords,
     columns: dict[str, str],
     count: int,
-    group: Callable[[DeploymentRecords, slice], list[object]],
+    group: Callable[[DeploymentRecords, slice], list[_Column]],
 ) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -122,11 +158,12 @@ def _write(
     metadata = {_KEY: json.dumps(about, ensure_ascii=False).encode()}
     schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()], metadata=metadata)
     edges = [*range(0, count, _GROUP), count]
-    with whole_file(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as table:
+    texts = [name for name, kind in columns.items() if kind == "string"]
+    options = {"compression": "zstd", "use_dictionary": texts}
+    with whole_file(path) as temporary, pq.ParquetWriter(temporary, schema, **options) as table:
         for start, stop in pairwise(edges):
-            made = group(records, slice(start, stop))
-            arrays = [pa.array(column, kind) for column, kind in zip(made, schema.types, strict=True)]
-            table.write_table(pa.table(arrays, schema=schema))
+            arrays = [_array(column) for column in group(records, slice(start, stop))]
+            table.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
 def _read(path: Path, columns: dict[str, str]) -> tuple[dict[str, Any], pa.Table]:
@@ -153,18 +190,18 @@ def _read(path: Path, columns: dict[str, str]) -> tuple[dict[str, Any], pa.Table
 
 
 def _records(about: dict[str, Any], samples_table: pa.Table, detections_table: pa.Table) -> DeploymentRecords:
-    samples = Samples(*(samples_table[name].to_numpy() for name in ("chapter", "frame", "file_seconds", "seconds")))
+    samples = Samples(*(_values(samples_table[name]) for name in ("chapter", "frame", "file_seconds", "seconds")))
     names = tuple(about["names"])
-    sides = [detections_table[side].to_numpy() for side in ("x1", "y1", "x2", "y2")]
+    sides = [_values(detections_table[side]) for side in ("x1", "y1", "x2", "y2")]
     observations = Observations(
         samples,
-        _positions(samples, detections_table["chapter"].to_numpy(), detections_table["frame"].to_numpy()),
+        _positions(samples, _values(detections_table["chapter"]), _values(detections_table["frame"])),
         np.stack(sides, axis=1),
-        detections_table["score"].to_numpy(),
+        _values(detections_table["score"]),
         _labels(detections_table["label"], names),
         names,
     )
-    tracked = TrackedObservations(observations, detections_table["track"].to_numpy())
+    tracked = TrackedObservations(observations, _values(detections_table["track"]))
     return DeploymentRecords(str(about["opcode"]), tuple(about["files"]), tracked)
 
 
@@ -190,10 +227,13 @@ def _labels(column: pa.ChunkedArray, names: tuple[str, ...]) -> NDArray[np.int64
 
     Raises:
         KeyError: A name is unknown.
+        ValueError: One is missing.
     """
+    if column.null_count:
+        raise ValueError("a label is missing")
     number = {name: at for at, name in enumerate(names)}
     parts = [np.zeros(0, np.int64)]
     for chunk in column.dictionary_encode().chunks:
         known = np.array([number[name] for name in chunk.dictionary.to_pylist()], np.int64)
-        parts.append(known[chunk.indices.to_numpy()])
+        parts.append(known[np.from_dlpack(chunk.indices)])
     return np.concatenate(parts)
