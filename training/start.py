@@ -1,14 +1,17 @@
-"""Weights that a detector or counter begins a run with: those of another run, or published ones."""
+"""Weights that a detector, counter or species network begins a run with: those of another run, or published ones."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from data.errors import ConfigurationError, FileAccessError
+from data.errors import ConfigurationError, FileAccessError, InputError
 from models.counting import Counter
 from models.pretrained import load_yolox_coco, measure_batch_norms
+from models.species import SpeciesNetwork, YoloxBackbone
 from models.yolox import YoloxNano
 from training.checkpoint import load_weights
 
@@ -18,7 +21,8 @@ def start_from(network: nn.Module, path: Path, images: Tensor) -> None:
 
     Args:
         network: The recipe's network, changed in place.
-        path: A run's `weights.safetensors`, or YOLOX-Nano's COCO weights as published (.onnx).
+        path: A run's `weights.safetensors`, or YOLOX-Nano's COCO weights as published (.onnx). A species network
+            takes what fits its backbone: from any run on the same one, or from a file of timm's own weights.
         images: Training inputs (N, 3, H, W) float32, which published weights without batch norms are measured on.
 
     Raises:
@@ -28,6 +32,9 @@ def start_from(network: nn.Module, path: Path, images: Tensor) -> None:
     """
     if not path.is_file():
         raise FileAccessError(path, "is missing", expected="weights to start from", cure="mend start_from")
+    if isinstance(network, SpeciesNetwork):
+        _start_species(network, path, images)
+        return
     if path.suffix == ".safetensors":
         load_weights(network, path)
         return
@@ -46,3 +53,36 @@ def _coco_detector(path: Path) -> YoloxNano:
     whole = YoloxNano()
     load_yolox_coco(whole, path)
     return whole
+
+
+def _start_species(network: SpeciesNetwork, path: Path, images: Tensor) -> None:
+    if path.suffix == ".safetensors":
+        _load_backbone(network.backbone, path)
+        return
+    if path.suffix != ".onnx" or not isinstance(network.backbone, YoloxBackbone):
+        expected = "weights in safetensors for its backbone"
+        raise ConfigurationError(path, "is nothing that this network can start from", expected=expected)
+    network.backbone.load_state_dict(_coco_detector(path).backbone.state_dict())
+    measure_batch_norms(network.backbone, images.split(8))
+
+
+def _load_backbone(backbone: nn.Module, path: Path) -> None:
+    """Fill a backbone with what a file has for it, on the CPU.
+
+    The file holds a whole network whose part `backbone` this is, or the backbone by itself, perhaps with a classifier
+    that is left out.
+
+    Raises InputError where the file is damaged, or lacks a weight of the backbone.
+    """
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(path, f"holds no readable weights ({error})", cure="give another file") from error
+    inner = {name.removeprefix("backbone."): value for name, value in tensors.items() if name.startswith("backbone.")}
+    tensors = inner or tensors
+    own = backbone.state_dict()
+    wrong = [name for name, value in own.items() if name not in tensors or tensors[name].shape != value.shape]
+    if wrong:
+        found = f"does not fit the backbone: {wrong[0]} is missing or of another shape"
+        raise InputError(path, found, expected="weights of the same backbone", cure="check network and start_from")
+    backbone.load_state_dict({name: tensors[name] for name in own})
