@@ -79,6 +79,24 @@ class CropSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @classmethod
+    def joined(cls, parts: Sequence[CropSet]) -> CropSet:
+        """All pictures of parts of one folder, in the order of the parts; species are joined by name."""
+        names = tuple(sorted({name for part in parts for name in part.names}))
+        if len({part.names for part in parts}) == 1:
+            names = parts[0].names
+        labels = [np.array([names.index(name) for name in part.names], np.int64)[part.labels] for part in parts]
+        return cls(
+            parts[0].name,
+            names,
+            np.concatenate(labels),
+            np.concatenate([part.groups for part in parts]),
+            np.concatenate([part.files for part in parts]),
+            FileImages(tuple(path for part in parts for path in part.images.paths)),
+            tuple(dict.fromkeys(problem for part in parts for problem in part.problems)),
+            tuple(dict.fromkeys(problem for part in parts for problem in part.left_out)),
+        )
+
     def read(self, index: int) -> Image:
         """Decode one picture: (H, W, 3) BGR uint8; raises InputError or FileAccessError."""
         image = self.images.read(index)
@@ -146,7 +164,7 @@ def read_crops(folder: Path, split: str | None = None, plan: CropSplit | None = 
     """
     if not folder.is_dir():
         raise FileAccessError(folder, "is no folder", cure="check the path")
-    parts = {SPLIT_NAMES[child.name.lower()]: child for child in folders_in(folder) if _is_part(child)}
+    parts = _own_parts(folder)
     if not parts:
         crops = _read(folder)
         return crops if split is None else crops.part(split, plan or CropSplit())
@@ -156,6 +174,31 @@ def read_crops(folder: Path, split: str | None = None, plan: CropSplit | None = 
     if split is None and "test" not in parts:
         raise ArgumentError("--split", "is missing", expected=f"one of: {', '.join(sorted(parts))}")
     return replace(_read(parts[split or "test"]), name=folder.resolve().name)
+
+
+def read_parts(folder: Path, plan: CropSplit) -> dict[str, CropSet]:
+    """The parts train, val and test of a folder of crops, to learn from.
+
+    A folder whose own parts lack one for validation gives it from its part train; one may lack the part test.
+
+    Raises:
+        ArgumentError: It has parts of its own, but none called train.
+        ShankhaError: As `read_crops`.
+    """
+    own = _own_parts(folder) if folder.is_dir() else {}
+    if not own:
+        crops = read_crops(folder)
+        return {part: crops.part(part, plan) for part in PARTS}
+    parts = {part: read_crops(folder, part) for part in PARTS if part in own or part == "train"}
+    if "val" not in parts:
+        crops = parts["train"]
+        kept, held = hold_out_groups(crops.labels, crops.groups, plan.validation_share, plan.seed + 1)
+        parts |= {"train": crops.select(kept), "val": crops.select(held)}
+    return {part: parts[part] for part in PARTS if part in parts}
+
+
+def _own_parts(folder: Path) -> dict[str, Path]:
+    return {SPLIT_NAMES[child.name.lower()]: child for child in folders_in(folder) if _is_part(child)}
 
 
 def _is_part(folder: Path) -> bool:
