@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from apps.fish.detecting import FrameDetector, Model
+from data.detections import Detections
 from data.files import sha256_of
+from data.preprocess import Image
 from deploy.runtime.artifact import Artifact
 from deploy.runtime.detector import FishDetector
 from deploy.runtime.spec import SPEC_FILE, DetectionSpec
@@ -35,7 +40,19 @@ class ArtifactSource:
     def load(self) -> FrameDetector:
         """Load the network on one thread: decoding needs the other."""
         artifact = Artifact.open(self.folder)
-        return FishDetector(artifact, least_score=least_kept(artifact.of(DetectionSpec).spec))
+        return _Surer(FishDetector(artifact), least_kept(artifact.of(DetectionSpec).spec))
+
+
+class _Surer:
+    """A detector of which only detections from a score on are kept."""
+
+    def __init__(self, detector: FrameDetector, least: float) -> None:
+        self._detector = detector
+        self._least = np.float32(least)
+
+    def detect(self, frames: Sequence[Image]) -> list[Detections]:
+        """See `FrameDetector.detect`."""
+        return [found.select(np.flatnonzero(found.scores >= self._least)) for found in self._detector.detect(frames)]
 
 
 def least_kept(spec: DetectionSpec) -> float:
