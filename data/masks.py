@@ -223,6 +223,21 @@ def without_holes(mask: Mask) -> Mask:
     return Mask(mask.left, mask.top, outside[1:-1, 1:-1] != 2)
 
 
+def without(mask: Mask, other: Mask) -> Mask:
+    """The pixels of a mask that another does not have."""
+    inside = mask.inside.copy()
+    low = max(mask.left, other.left), max(mask.top, other.top)
+    high = np.minimum(mask.xyxy[2:], other.xyxy[2:]).astype(int)
+    if high[0] > low[0] and high[1] > low[1]:
+        inside[_part(mask, low, high)] &= ~other.inside[_part(other, low, high)]
+    return fitted(Mask(mask.left, mask.top, inside))
+
+
+def _part(mask: Mask, low: tuple[int, int], high: NDArray[np.int64]) -> tuple[slice, slice]:
+    """Where the frame's pixels from `low` up to `high` are within the mask's window."""
+    return slice(low[1] - mask.top, high[1] - mask.top), slice(low[0] - mask.left, high[0] - mask.left)
+
+
 def area(mask: Mask) -> int:
     """How many pixels it has."""
     return int(np.count_nonzero(mask.inside))
@@ -247,11 +262,7 @@ def mask_iou(one: Mask, other: Mask) -> float:
     high = np.minimum(one.xyxy[2:], other.xyxy[2:]).astype(int)
     shared = 0
     if high[0] > low[0] and high[1] > low[1]:
-        parts = [
-            mask.inside[low[1] - mask.top : high[1] - mask.top, low[0] - mask.left : high[0] - mask.left]
-            for mask in (one, other)
-        ]
-        shared = int(np.count_nonzero(parts[0] & parts[1]))
+        shared = int(np.count_nonzero(one.inside[_part(one, low, high)] & other.inside[_part(other, low, high)]))
     union = area(one) + area(other) - shared
     return shared / union if union else 0.0
 

@@ -46,17 +46,18 @@ class Assignment:
     overlap: Tensor
 
 
-def detection_loss(raw: YoloxOutput, targets: BoxTargets) -> Tensor:
+def detection_loss(raw: YoloxOutput, targets: BoxTargets, assigned: Assignment | None = None) -> Tensor:
     """Box, objectness and class loss over the number of answering anchors, at least one a picture.
 
     Objectness learns everywhere but in pictures whose labels are not exhaustive: there anchors outside every
     labelled box learn nothing. The class learns the overlap of its box, so that a score tells how well a box fits.
+    `assigned` is what `assign` says, where that is known already.
 
     Returns:
         A float32 scalar.
     """
     with torch.autocast(raw.boxes.device.type, enabled=False):
-        assigned = assign(raw, targets)
+        assigned = assigned or assign(raw, targets)
         count = max(len(assigned.anchor), len(raw.objectness))
         predicted = raw.boxes[assigned.image, assigned.anchor]
         boxes = (1 - giou(predicted, targets.xyxy[assigned.target])).sum()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from data.masks import Mask
+from data.preprocess import Image
 from training.augmentation.pasting import with_pasted
 from training.augmentation.spec import SceneAugmentation
 from training.augmentation.underwater import UnderwaterOptics
@@ -108,15 +110,14 @@ class SceneAugmenter:
             return self._single(pick, first)
         middle = np.round(np.array(self.size_wh) * self.rng.uniform(0.3, 0.7, 2)).astype(int)
         image = np.empty((self.size_wh[1], self.size_wh[0], 3), np.uint8)
-        xyxy, labels = [], []
+        tiles = []
         for corner, number in enumerate(self.rng.permutation(4)):
             low = np.where([corner % 2, corner // 2], middle, 0)
             high = np.where([corner % 2, corner // 2], self.size_wh, middle)
             tile = self._tile(pictures[number], (int(high[0] - low[0]), int(high[1] - low[1])))
             image[low[1] : high[1], low[0] : high[0]] = tile.image
-            xyxy.append(tile.xyxy + np.tile(low, 2).astype(np.float32))
-            labels.append(tile.labels)
-        scene = LabelledPicture(image, np.concatenate(xyxy), np.concatenate(labels), first.exhaustive)
+            tiles.append(_shifted(tile, (int(low[0]), int(low[1]))))
+        scene = _with_objects(image, tiles)
         return scene, np.ones(image.shape[:2], np.bool_)
 
     def _tile(self, picture: LabelledPicture, tile_wh: tuple[int, int]) -> LabelledPicture:
@@ -140,5 +141,24 @@ class SceneAugmenter:
         # Padding does not shine through.
         np.copyto(image, scene.image, where=~other_shown[..., None])
         np.copyto(image, other.image, where=~shown[..., None])
-        xyxy, labels = np.concatenate([scene.xyxy, other.xyxy]), np.concatenate([scene.labels, other.labels])
-        return LabelledPicture(image, xyxy, labels, scene.exhaustive), shown | other_shown
+        return _with_objects(image, [scene, other]), shown | other_shown
+
+
+def _shifted(tile: LabelledPicture, by: tuple[int, int]) -> LabelledPicture:
+    """The tile's objects in the pixels of a scene in which it lies there."""
+    masks = tile.masks
+    if masks is not None:
+        masks = tuple(one and Mask(one.left + by[0], one.top + by[1], one.inside) for one in masks)
+    return replace(tile, xyxy=tile.xyxy + np.tile(by, 2).astype(np.float32), masks=masks)
+
+
+def _with_objects(image: Image, pictures: Sequence[LabelledPicture]) -> LabelledPicture:
+    """A picture with the objects of all these, which are of one kind."""
+    masks = [one.masks for one in pictures if one.masks is not None]
+    return LabelledPicture(
+        image,
+        np.concatenate([one.xyxy for one in pictures]),
+        np.concatenate([one.labels for one in pictures]),
+        pictures[0].exhaustive,
+        tuple(mask for own in masks for mask in own) if len(masks) == len(pictures) else None,
+    )

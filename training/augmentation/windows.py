@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from data.boxes import Boxes, areas, clipped, no_boxes
 from data.frames import FramePreprocessing
+from data.masks import Mask, from_picture, nothing
 from data.preprocess import Image
 
 PADDING: Final[int] = FramePreprocessing().padding
@@ -19,6 +21,9 @@ SMALLEST_SIDE: Final = 4.0
 _LEFT_VISIBLE: Final = 0.4
 """Share of a box that must lie in the window for the box to stay."""
 _LEAST_SIDE: Final = 1.5
+_LOOSE: Final = 0.5
+"""Pixels by which a box may be wider than its mask: masks know whole pixels only."""
+_HALF: Final = 127
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,15 @@ class LabelledPicture:
     """A picture and its objects.
 
     `image` (H, W, 3) BGR uint8, `xyxy` (n, 4) float32 in its pixels, `labels` (n,) int64. `exhaustive` False says
-    that objects without a box may be in view.
+    that objects without a box may be in view. `masks` has one for every object, None for one with a box alone; it is
+    None where no masks are learnt.
     """
 
     image: Image
     xyxy: Boxes
     labels: NDArray[np.int64]
     exhaustive: bool
+    masks: tuple[Mask | None, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -113,14 +120,63 @@ def draw_pose(
 def laid(picture: LabelledPicture, pose: Pose, window_wh: tuple[int, int]) -> tuple[LabelledPicture, NDArray[np.bool_]]:
     """The picture in a window of that size, and which (H, W) of its pixels show the picture and not padding.
 
-    Boxes are cut at the window's edges; one of which less than 40 % is left, or a sliver, is dropped.
+    Boxes are cut at the window's edges; one of which less than 40 % is left, or a sliver, is dropped. An object with a
+    mask gets no more of its box than is around the mask's pixels in the window.
     """
     image, shown = _laid_image(picture.image, pose, window_wh)
     whole = moved(picture.xyxy, picture.size_wh, pose, window_wh)
     cut = clipped(whole, window_wh)
     sides = cut[:, 2:] - cut[:, :2]
     stays = (areas(cut) >= _LEFT_VISIBLE * areas(whole)) & (sides.min(axis=1, initial=np.inf) >= _LEAST_SIDE)
-    return replace(picture, image=image, xyxy=cut[stays], labels=picture.labels[stays]), shown
+    masks = None
+    if picture.masks is not None:
+        matrix = pose_matrix(picture.size_wh, pose, window_wh)
+        masks = tuple(None if one is None else moved_mask(one, matrix, window_wh) for one in picture.masks)
+        cut, seen = around_masks(cut, masks)
+        stays &= seen
+        masks = tuple(masks[i] for i in np.flatnonzero(stays))
+    return replace(picture, image=image, xyxy=cut[stays], labels=picture.labels[stays], masks=masks), shown
+
+
+def around_masks(xyxy: Boxes, masks: Sequence[Mask | None]) -> tuple[Boxes, NDArray[np.bool_]]:
+    """The boxes cut to what their masks show, and which of them show anything; boxes without a mask stay."""
+    cut, seen = xyxy.copy(), np.ones(len(xyxy), np.bool_)
+    for number, mask in enumerate(masks):
+        if mask is not None:
+            seen[number] = mask.inside.size > 0
+            cut[number, :2] = np.maximum(cut[number, :2], mask.xyxy[:2] - _LOOSE)
+            cut[number, 2:] = np.minimum(cut[number, 2:], mask.xyxy[2:] + _LOOSE)
+    return cut, seen & ((cut[:, 2:] - cut[:, :2]).min(axis=1, initial=np.inf) >= _LEAST_SIDE)
+
+
+def pose_matrix(picture_wh: tuple[int, int], pose: Pose, window_wh: tuple[int, int]) -> NDArray[np.float64]:
+    """(2, 3) matrix that takes points of the picture to points of the window, both counted from pixels' edges."""
+    scale = np.array(pose.inner_wh, np.float64) / picture_wh
+    shift = np.array(pose.left_top, np.float64)
+    if pose.flipped:
+        shift[0] += pose.inner_wh[0]
+        scale[0] = -scale[0]
+    cosine, sine = np.cos(np.deg2rad(pose.angle)), np.sin(np.deg2rad(pose.angle))
+    turn = np.array([[cosine, sine], [-sine, cosine]])
+    centre = np.array(window_wh, np.float64) / 2
+    return np.concatenate([turn * scale, (turn @ (shift - centre) + centre)[:, None]], axis=1)
+
+
+def moved_mask(mask: Mask, matrix: NDArray[np.float64], window_wh: tuple[int, int]) -> Mask:
+    """What of a mask lies in a window of that size, after `matrix` of `pose_matrix`; it may come out empty."""
+    left, top, right, bottom = mask.xyxy.astype(np.float64)
+    corners = np.array([[left, top, 1], [right, top, 1], [left, bottom, 1], [right, bottom, 1]]) @ matrix.T
+    low = np.clip(np.floor(corners.min(axis=0)), 0, window_wh).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0)), 0, window_wh).astype(int)
+    if (high <= low).any():
+        return nothing()
+    own = matrix.copy()
+    # OpenCV counts from the middle of the first pixel of each window.
+    own[:, 2] += own[:, :2] @ (np.array([left, top]) + 0.5) - 0.5 - low
+    inside = np.pad(mask.inside.astype(np.uint8) * 255, 1)
+    own[:, 2] -= own[:, :2].sum(axis=1)
+    laid_mask = cv2.warpAffine(inside, own, (int(high[0] - low[0]), int(high[1] - low[1])), flags=cv2.INTER_LINEAR)
+    return from_picture(np.asarray(laid_mask) > _HALF, int(low[0]), int(low[1]))
 
 
 def moved(xyxy: Boxes, picture_wh: tuple[int, int], pose: Pose, window_wh: tuple[int, int]) -> Boxes:
