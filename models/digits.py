@@ -1,6 +1,6 @@
 """Digit networks: (N, 1, 32, 32) normalised ink -> (N, 11) logits, ten digits and "not a digit".
 
-While training, a network with deep supervision gives a tuple of logits, the final ones first.
+`feature_maps` names the modules that internal regularization may act on (`models.places`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ class CompactNet(nn.Module):
         dropout: Rate before the last layer.
         drop_block: Share of each map that DropBlock removes after stages two and three.
         stochastic_depth: Rate at which the last residual branch is skipped; earlier ones less, linearly.
-        deep_supervision: Whether a second head on stage two learns too (Lee et al.: DSN, AISTATS 2015).
     """
 
     def __init__(
@@ -34,9 +33,9 @@ class CompactNet(nn.Module):
         dropout: float = 0.0,
         drop_block: float = 0.0,
         stochastic_depth: float = 0.0,
-        deep_supervision: bool = False,
     ) -> None:
         super().__init__()
+        self.feature_maps = {f"stages.{number}": width for number, width in enumerate(widths[1:])}
         self.stem = ConvNormAct(1, widths[0])
         rates = iter(stochastic_depth * (i + 1) / sum(depths) for i in range(sum(depths)))
         self.stages = nn.ModuleList(
@@ -48,16 +47,12 @@ class CompactNet(nn.Module):
         )
         self.drop_block = DropBlock(drop_block)
         self.head = _mean_head(widths[3], dropout)
-        self.side_head = _mean_head(widths[2], dropout) if deep_supervision else None
 
-    def forward(self, ink: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """(N, 1, 32, 32) -> (N, 11), or a tuple of such while training with deep supervision."""
+    def forward(self, ink: Tensor) -> Tensor:
+        """(N, 1, 32, 32) -> (N, 11)."""
         features = self.stages[0](self.stem(ink))
         middle = self.drop_block(self.stages[1](features))
-        logits = self.head(self.drop_block(self.stages[2](middle)))
-        if self.training and self.side_head is not None:
-            return logits, self.side_head(middle)
-        return logits
+        return self.head(self.drop_block(self.stages[2](middle)))
 
 
 def _mean_head(channels: int, dropout: float) -> nn.Sequential:
@@ -73,7 +68,6 @@ class Vgg5(nn.Module):
         spinal_width: Units of each part of a SpinalNet head; 0 takes the two linear layers instead.
         dropout: Rate in the head.
         drop_block: Share of the last two maps that DropBlock removes.
-        deep_supervision: Whether a second head on the second convolution learns too.
     """
 
     def __init__(
@@ -83,9 +77,9 @@ class Vgg5(nn.Module):
         spinal_width: int = 0,
         dropout: float = 0.0,
         drop_block: float = 0.0,
-        deep_supervision: bool = False,
     ) -> None:
         super().__init__()
+        self.feature_maps = {"first": widths[1], "second": widths[2]}
         self.first = nn.Sequential(ConvNormAct(1, widths[0]), nn.MaxPool2d(2), ConvNormAct(widths[0], widths[1]))
         self.second = nn.Sequential(nn.MaxPool2d(2), ConvNormAct(widths[1], widths[2]), nn.MaxPool2d(2))
         self.drop_block = DropBlock(drop_block)
@@ -102,12 +96,8 @@ class Vgg5(nn.Module):
                 nn.Linear(hidden, CLASSES),
             ),
         )
-        self.side_head = _mean_head(widths[1], dropout) if deep_supervision else None
 
-    def forward(self, ink: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """(N, 1, 32, 32) -> (N, 11), or a tuple of such while training with deep supervision."""
+    def forward(self, ink: Tensor) -> Tensor:
+        """(N, 1, 32, 32) -> (N, 11)."""
         middle = self.drop_block(self.first(ink))
-        logits = self.head(self.drop_block(self.second(middle)))
-        if self.training and self.side_head is not None:
-            return logits, self.side_head(middle)
-        return logits
+        return self.head(self.drop_block(self.second(middle)))

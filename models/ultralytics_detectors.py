@@ -74,6 +74,17 @@ class UltralyticsDetector(Detector):
         self.head.dfl = nn.Identity()  # decoding is `_boxes`, in float32 whatever the precision of the rest
 
     @property
+    def feature_maps(self) -> dict[str, int]:
+        """Names of the modules whose maps reach the head, and their channels."""
+        widths = [branch[0].conv.in_channels for branch in self.head.cv2]
+        return {f"network.model.{number}": width for number, width in zip(self.head.f, widths, strict=True)}
+
+    @property
+    def answer_layers(self) -> tuple[str, ...]:
+        """Names of the convolutions that give distances and scores."""
+        return tuple(f"network.model.{self.head.i}.{branch}.{n}.2" for branch in ("cv2", "cv3") for n in range(3))
+
+    @property
     def head(self) -> Any:
         """The detection head."""
         return self.network.model[-1]

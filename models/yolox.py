@@ -222,7 +222,8 @@ class YoloxNano(Detector):
         super().__init__()
         self.classes = classes
         self.backbone = Backbone()
-        self.feature_maps = dict(zip(("backbone.stage8", "backbone.stage16", "backbone.stage32"), WIDTHS[2:], strict=True))
+        stages = ("backbone.stage8", "backbone.stage16", "backbone.stage32")
+        self.feature_maps = dict(zip(stages, WIDTHS[2:], strict=True))
         self.neck = Neck()
         self.heads = nn.ModuleList(LevelHead(width, classes) for width in WIDTHS[2:])
 

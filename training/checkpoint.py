@@ -27,6 +27,16 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Learner:
+    """Everything that learns in a run: the network, what helps it and is left behind, their average and optimizer."""
+
+    network: nn.Module
+    helpers: nn.Module
+    average: MovingAverage
+    optimizer: torch.optim.Optimizer
+
+
 def save_weights(network: nn.Module, path: Path) -> None:
     """Write a network's weights, whole or not at all."""
     with whole_file(path) as temporary:
@@ -51,20 +61,19 @@ def load_weights(network: nn.Module, path: Path) -> nn.Module:
     return network
 
 
-def save_checkpoint(
-    path: Path, network: nn.Module, average: MovingAverage, optimizer: torch.optim.Optimizer, progress: Progress
-) -> None:
+def save_checkpoint(path: Path, learner: Learner, progress: Progress) -> None:
     """Write everything to one file, whole or not at all."""
-    tensors = {f"network/{name}": value for name, value in network.state_dict().items()}
-    tensors |= {f"average/{name}": value for name, value in average.network.state_dict().items()}
+    tensors = {f"network/{name}": value for name, value in learner.network.state_dict().items()}
+    tensors |= {f"helpers/{name}": value for name, value in learner.helpers.state_dict().items()}
+    tensors |= {f"average/{name}": value for name, value in learner.average.network.state_dict().items()}
     numbers: dict[str, Any] = {}
-    for index, state in optimizer.state_dict()["state"].items():
+    for index, state in learner.optimizer.state_dict()["state"].items():
         for name, value in state.items():
             if isinstance(value, Tensor):
                 tensors[f"optimizer/{index}/{name}"] = value
             else:
                 numbers[f"{index}/{name}"] = value
-    record = {"progress": asdict(progress), "updates": average.updates, "numbers": numbers}
+    record = {"progress": asdict(progress), "updates": learner.average.updates, "numbers": numbers}
     with whole_file(path) as temporary:
         save_file(
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
@@ -73,9 +82,7 @@ def save_checkpoint(
         )
 
 
-def load_checkpoint(
-    path: Path, network: nn.Module, average: MovingAverage, optimizer: torch.optim.Optimizer
-) -> Progress:
+def load_checkpoint(path: Path, learner: Learner) -> Progress:
     """Put a checkpoint's state into the objects and tell where the run stood.
 
     Raises:
@@ -85,16 +92,18 @@ def load_checkpoint(
         with safe_open(path, framework="pt") as stream:
             record = json.loads(stream.metadata()["shankha"])
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a dict
-        network.load_state_dict(_below(tensors, "network/"))
-        average.network.load_state_dict(_below(tensors, "average/"))
+        learner.network.load_state_dict(_below(tensors, "network/"))
+        learner.helpers.load_state_dict(_below(tensors, "helpers/"))
+        learner.average.network.load_state_dict(_below(tensors, "average/"))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         found = " ".join(str(error).split())[:200]
         raise InputError(path, f"is no checkpoint of this run ({found})", cure="start the run anew") from error
-    average.updates = record["updates"]
+    learner.average.updates = record["updates"]
     states: dict[int, dict[str, Any]] = {}
     for name, value in (_below(tensors, "optimizer/") | record["numbers"]).items():
         index, key = name.split("/", 1)
         states.setdefault(int(index), {})[key] = value
+    optimizer = learner.optimizer
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
     return Progress(**record["progress"])
 

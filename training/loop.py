@@ -24,9 +24,10 @@ from torch.utils.tensorboard import SummaryWriter
 from data.errors import InputError
 from data.files import write_text
 from training import checkpoint, optimization
-from training.recipe import Recipe, recipe_text
+from training.internal import InternalRegularizer
+from training.recipe import Recipe, load_recipe, recipe_text
 from training.report import plot_history
-from training.task import Evaluation, Task
+from training.task import Evaluation, Moment, Task
 
 BatchT = TypeVar("BatchT")
 
@@ -65,18 +66,21 @@ class Run(Generic[BatchT]):
         torch.manual_seed(recipe.seed)
         self.network: nn.Module = task.network().to(self.device).to(memory_format=torch.channels_last)
         self.average = optimization.MovingAverage(self.network, recipe.ema_decay)
-        self.optimizer = optimization.build_optimizer(self.network, recipe.optimizer)
+        internal = InternalRegularizer(self.network, recipe.regularization.internal, task.classes)
+        self.internal = internal.to(self.device)
+        self.learning = nn.ModuleList([self.network, self.internal])
+        self.optimizer = optimization.build_optimizer(self.learning, recipe.optimizer)
+        self.learner = checkpoint.Learner(self.network, self.internal, self.average, self.optimizer)
         self.progress = self._start_or_resume()
 
     def _start_or_resume(self) -> checkpoint.Progress:
-        text, kept = recipe_text(self.recipe), self.folder / "recipe.yaml"
-        saved = self.folder / "checkpoint.safetensors"
+        kept, saved = self.folder / "recipe.yaml", self.folder / "checkpoint.safetensors"
         if not saved.is_file():
-            write_text(kept, text)
+            write_text(kept, recipe_text(self.recipe))
             return checkpoint.Progress()
-        if kept.read_text(encoding="utf-8") != text:
+        if load_recipe(kept) != self.recipe:
             raise InputError(self.folder, "holds a run of another recipe", cure="choose another --out folder")
-        return checkpoint.load_checkpoint(saved, self.network, self.average, self.optimizer)
+        return checkpoint.load_checkpoint(saved, self.learner)
 
     def fit(self) -> Evaluation:
         """Train to the end of the recipe (or until early stopping), and tell how the selected epoch does."""
@@ -103,7 +107,7 @@ class Run(Generic[BatchT]):
             done = (epoch + step / self.task.steps) / self.recipe.epochs
             warmup = self.recipe.schedule.warmup_epochs / self.recipe.epochs
             rate = self.recipe.optimizer.learning_rate * optimization.rate_share(self.recipe.schedule, done, warmup)
-            losses.append(self._step(batch, rate))
+            losses.append(self._step(batch, rate, done))
             tell(f"epoch {epoch + 1} loss {np.mean(losses[-50:]):.3f}")
         evaluation = self.task.evaluate(self.average.network, self.device)
         seconds = time.perf_counter() - started
@@ -116,9 +120,10 @@ class Run(Generic[BatchT]):
             **evaluation.metrics,
         }
 
-    def _step(self, batch: BatchT, rate: float) -> float:
+    def _step(self, batch: BatchT, rate: float, done: float) -> float:
         optimization.set_rate(self.optimizer, rate)
-        with mixed_precision(self.recipe, self.device):
+        with mixed_precision(self.recipe, self.device), self.internal.acting() as side:
+            self.task.moment = Moment(done, self.average.network, side)
             loss = self.task.loss(self.network, batch, self.device)
         if not torch.isfinite(loss):
             raise InputError(
@@ -129,7 +134,7 @@ class Run(Generic[BatchT]):
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.recipe.optimizer.clip_norm:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimizer.clip_norm)
+            nn.utils.clip_grad_norm_(self.learning.parameters(), self.recipe.optimizer.clip_norm)
         self.optimizer.step()
         self.average.update(self.network)
         return loss.item()
@@ -142,9 +147,7 @@ class Run(Generic[BatchT]):
         if row["score"] > progress.best_score:
             progress.best_score, progress.best_epoch = row["score"], progress.epochs_done
             checkpoint.save_weights(self.average.network, self.folder / "weights.safetensors")
-        checkpoint.save_checkpoint(
-            self.folder / "checkpoint.safetensors", self.network, self.average, self.optimizer, progress
-        )
+        checkpoint.save_checkpoint(self.folder / "checkpoint.safetensors", self.learner, progress)
         for name, value in row.items():
             events.add_scalar(name, value, progress.epochs_done)
 

@@ -18,11 +18,12 @@ from data.frames import FramePreprocessing, Side
 from data.preprocess import DigitPreprocessing
 from training.augmentation.handwriting_spec import HandwritingAugmentation
 from training.augmentation.spec import SceneAugmentation
+from training.regularization_spec import DenseRegularization, Regularization
 from training.values import Rate, Share, Strict
 
 
 class Network(Strict):
-    """A network of the zoo and its options; internal regularization (dropout, DropBlock, ...) is among them."""
+    """A network of the zoo and its options."""
 
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
@@ -80,38 +81,6 @@ class DetectionData(Strict):
     validation_pictures: Annotated[int, Field(ge=1)] = 300
 
 
-class InputRegularization(Strict):
-    """Acts on the batch: share of examples with a hole (Cutout / random erasing), strength of mixup and CutMix.
-
-    mixup and CutMix draw their mixing weight from Beta(a, a) and are applied to `mixed_share` of the batches, one
-    or the other where both are on.
-    """
-
-    cutout: Share = 0.0
-    cutout_area: tuple[float, float] = (0.02, 0.15)
-    mixup: Annotated[float, Field(ge=0)] = 0.0
-    cutmix: Annotated[float, Field(ge=0)] = 0.0
-    mixed_share: Share = 0.5
-
-
-class Regularization(Strict):
-    """The input and label families; the internal family is in the network's options and the weight decay.
-
-    `deep_supervision` is the weight of the side heads' loss for networks that have them.
-    """
-
-    input: InputRegularization = InputRegularization()
-    label_smoothing: Rate = 0.0
-    deep_supervision: Annotated[float, Field(ge=0, le=1)] = 0.3
-
-
-class DetectionRegularization(Strict):
-    """Share of pictures with a hole (Cutout); the internal family is in the network's options and the weight decay."""
-
-    cutout: Share = 0.0
-    cutout_area: tuple[float, float] = (0.02, 0.15)
-
-
 class Optimizer(Strict):
     """Weight decay is not applied to biases and normalisation weights."""
 
@@ -151,6 +120,7 @@ class Recipe(Strict):
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     early_stopping: EarlyStopping = EarlyStopping()
+    regularization: DenseRegularization = DenseRegularization()
     epochs: Annotated[int, Field(ge=1, le=10_000)]
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 128
     ema_decay: Rate = 0.999
@@ -190,7 +160,6 @@ class DetectionRecipe(Recipe):
     preprocessing: FramePreprocessing = FramePreprocessing()
     scene_wh: tuple[Side, Side] = (416, 256)
     augmentation: SceneAugmentation = SceneAugmentation()
-    regularization: DetectionRegularization = DetectionRegularization()
     plain_epochs: Annotated[int, Field(ge=0)] = 2
 
 

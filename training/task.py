@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -25,8 +25,28 @@ class Evaluation:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Moment:
+    """Where a run stands while it learns from a batch.
+
+    `done` is the share of the run that is over, `teacher` the moving average of the weights, in evaluation; `side`
+    fills with the logits of the side heads while the network runs.
+    """
+
+    done: float = 0.0
+    teacher: nn.Module | None = None
+    side: Sequence[Tensor] = ()
+
+
 class Task(ABC, Generic[BatchT]):
-    """One kind of learning. Everything drawn at random depends on the epoch and the recipe's seed alone."""
+    """One kind of learning. Everything drawn at random depends on the epoch and the recipe's seed alone.
+
+    The loop sets `moment` before every loss. `classes` is what a side head of deep supervision tells apart; None where
+    the task is no classification.
+    """
+
+    moment: Moment = Moment()
+    classes: int | None = None
 
     @abstractmethod
     def network(self) -> nn.Module:

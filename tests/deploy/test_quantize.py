@@ -59,7 +59,7 @@ def test_every_network_becomes_a_graph_with_the_same_answers(name, count, tmp_pa
 
 
 def test_writing_a_graph_leaves_the_network_as_it_was(tiny, tmp_path):
-    network = zoo.build("compact", deep_supervision=True).train()
+    network = zoo.build("compact").train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     write_graph(network, INK, tmp_path / "net.onnx")
     assert network.training

@@ -19,15 +19,6 @@ def test_every_network_gives_eleven_logits(name: str, count: int) -> None:
     assert network(torch.rand(count, 1, 32, 32)).shape == (count, 11)
 
 
-@pytest.mark.parametrize("name", zoo.digit_networks())
-def test_deep_supervision_adds_a_head_while_training_only(name: str) -> None:
-    network = zoo.build(name, deep_supervision=True, dropout=0.1)
-    heads = network.train()(torch.rand(4, 1, 32, 32))
-    assert [head.shape for head in heads] == [(4, 11), (4, 11)]
-    assert network.eval()(torch.rand(4, 1, 32, 32)).shape == (4, 11)
-    assert zoo.parameters(network) == zoo.parameters(zoo.build(name))
-
-
 def test_spinal_head_needs_fewer_weights_and_multiplications_than_the_plain_one() -> None:
     example = torch.rand(1, 1, 32, 32)
     plain, spinal = zoo.build("vgg5"), zoo.build("vgg5-spinal")

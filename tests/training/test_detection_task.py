@@ -107,7 +107,7 @@ def test_only_the_asked_number_of_pictures_is_drawn(root: Path) -> None:
 
 
 def test_cutout_erases_in_padding_grey(root: Path) -> None:
-    task = DetectionTask(recipe(regularization={"cutout": 1.0}), root)
+    task = DetectionTask(recipe(regularization={"input": {"cutout": 1.0}}), root)
     seen = []
     network = task.network().train()
     network.register_forward_pre_hook(lambda _layer, inputs: seen.append(inputs[0]))

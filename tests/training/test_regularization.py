@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from training.recipe import InputRegularization
 from training.regularization import cutmix, cutout, mixup, regularized, smoothed, soft_cross_entropy
+from training.regularization_spec import InputRegularization
 
 
 def batch(count: int = 32) -> tuple[torch.Tensor, torch.Tensor]:

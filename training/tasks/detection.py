@@ -27,7 +27,7 @@ from models.detector import BoxTargets, Detector
 from training.augmentation.scenes import LabelledPicture, SceneAugmenter
 from training.loading import in_workers
 from training.recipe import DetectionRecipe
-from training.regularization import cutout
+from training.regularization import with_holes
 from training.report import plot_scenes
 from training.start import start_from
 from training.task import Evaluation, Task
@@ -167,11 +167,9 @@ class DetectionTask(Task[SceneBatch]):
         """The network's own loss on the batch, after the recipe's regularization."""
         if not isinstance(network, Detector):
             raise TypeError("only a Detector has a loss of its own")
-        inputs = self._inputs(batch.frames, device)
-        spec = self.recipe.regularization
-        if spec.cutout:
-            rng = np.random.default_rng([batch.seed, 2])
-            inputs = cutout(inputs, spec.cutout, spec.cutout_area, rng, fill=self.recipe.preprocessing.padding)
+        rng = np.random.default_rng([batch.seed, 2])
+        spec = self.recipe.regularization.input
+        inputs = with_holes(self._inputs(batch.frames, device), spec, rng, fill=self.recipe.preprocessing.padding)
         return network.loss(network(inputs), batch.targets.to(device))
 
     def _inputs(self, frames: Tensor, device: torch.device) -> Tensor:

@@ -22,9 +22,9 @@ from data.splits import stratified_holdout
 from models import zoo
 from training.augmentation.handwriting import HandwritingAugmenter
 from training.checkpoint import load_weights
+from training.classification import ClassificationLoss
 from training.loading import in_workers
 from training.recipe import DigitRecipe, DigitSource
-from training.regularization import regularized, smoothed, soft_cross_entropy
 from training.report import plot_confusion, plot_sheet
 from training.task import Evaluation, Task
 
@@ -161,6 +161,8 @@ class DigitTask(Task[DigitBatch]):
         root: The data folder that the recipe's dataset folders lie below.
     """
 
+    classes = len(DIGIT_CLASSES)
+
     def __init__(self, recipe: DigitRecipe, root: Path) -> None:
         self.recipe, self.root = recipe, root
         own = load_inks(recipe.data.train, root, recipe.preprocessing)
@@ -200,16 +202,10 @@ class DigitTask(Task[DigitBatch]):
         return in_workers(batches, self.recipe.workers)
 
     def loss(self, network: nn.Module, batch: DigitBatch, device: torch.device) -> Tensor:
-        """Soft cross-entropy after the recipe's regularization; side heads weigh `deep_supervision`."""
-        regularization = self.recipe.regularization
-        inputs = self._inputs(batch.frames, device)
-        targets = smoothed(batch.labels.to(device), len(DIGIT_CLASSES), regularization.label_smoothing)
+        """Soft cross-entropy under the recipe's regularization."""
+        learn = ClassificationLoss(len(DIGIT_CLASSES), self.recipe.regularization)
         rng = np.random.default_rng([batch.seed, 2])
-        inputs, targets = regularized(inputs, targets, regularization.input, rng)
-        logits = network(inputs)
-        heads = logits if isinstance(logits, tuple) else (logits,)
-        side = sum((soft_cross_entropy(head, targets) for head in heads[1:]), start=torch.zeros((), device=device))
-        return soft_cross_entropy(heads[0], targets) + regularization.deep_supervision * side
+        return learn(network, self._inputs(batch.frames, device), batch.labels.to(device), self.moment, rng)
 
     def _inputs(self, frames: Tensor, device: torch.device) -> Tensor:
         inputs = torch.from_numpy(network_input(frames.numpy(), self.recipe.preprocessing))
