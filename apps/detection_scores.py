@@ -118,27 +118,29 @@ def report_json(report: DetectionReport, artifact: Artifact[DetectionSpec]) -> d
         "sites": {name: asdict(one) for name, one in scores.sites.items()},
         "at_threshold": _point_json(report.point),
         "calibration": {"bins": CALIBRATION_BINS, "ece": report.ece, "ece_counted": report.ece_counted},
-        "counts": _counts_json(report.counts),
-        "maxn": None if report.maxn is None else _counts_json(report.maxn),
+        "counts": counts_json(report.counts),
+        "maxn": None if report.maxn is None else counts_json(report.maxn),
         "unreadable_files": [{"file": one.name, "why": one.why} for one in report.problems],
         "left_out_files": [{"file": one.name, "why": one.why} for one in report.left_out],
         "seconds": round(report.seconds, 3),
         "pictures_per_second": round(scores.pictures / report.seconds, 1) if report.seconds else None,
     }
-    return {key: _without_nan(value) for key, value in tree.items()}
+    return {key: without_nan(value) for key, value in tree.items()}
 
 
 def _point_json(point: OperatingPoint) -> dict[str, float | int]:
     return {**asdict(point), "precision": point.precision, "recall": point.recall, "f1": point.f1}
 
 
-def _counts_json(counts: CountScores) -> dict[str, Any]:
+def counts_json(counts: CountScores) -> dict[str, Any]:
+    """Errors of counts, all together and by abundance."""
     return {**asdict(counts.overall), "bins": {name: asdict(one) for name, one in counts.bins.items()}}
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """The same with None for every NaN, however deep in it."""
     if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
+        return {key: without_nan(inner) for key, inner in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
@@ -147,10 +149,10 @@ def report_tables(report: DetectionReport) -> Group:
     parts: list[Table | Text] = [_overview(report), _precision_table("side of box", report.scores.sizes)]
     if report.scores.sites:
         parts.append(_precision_table("site", report.scores.sites))
-    parts.append(_count_table("fish in the picture", report.counts))
+    parts.append(count_table("fish in the picture", report.counts))
     if report.maxn is not None:
-        parts.append(_count_table("greatest count of the clip", report.maxn))
-    parts += [Text(line) for line in _problem_lines(report)]
+        parts.append(count_table("greatest count of the clip", report.maxn))
+    parts += [Text(line) for line in problem_lines(report.problems)]
     return Group(*parts)
 
 
@@ -188,7 +190,8 @@ def _precision_table(title: str, parts: dict[str, AveragePrecision]) -> Table:
     return table
 
 
-def _count_table(title: str, counts: CountScores) -> Table:
+def count_table(title: str, counts: CountScores) -> Table:
+    """Errors of counts, a row for each abundance."""
     table = Table(title, "cases", "mean error", "bias", "exact", "within one")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -208,7 +211,8 @@ def _percent(share: float) -> str:
     return "-" if math.isnan(share) else f"{share:.1%}"
 
 
-def _problem_lines(report: DetectionReport) -> list[str]:
-    lines = [f"unreadable: {one.name}: {one.why}" for one in report.problems[:_SHOWN_PROBLEMS]]
-    more = len(report.problems) - len(lines)
+def problem_lines(problems: Sequence[Problem]) -> list[str]:
+    """The first problems of a dataset, and how many more there are."""
+    lines = [f"unreadable: {one.name}: {one.why}" for one in problems[:_SHOWN_PROBLEMS]]
+    more = len(problems) - len(lines)
     return lines + ([f"... and {more} more (all are in the --json file)"] if more else [])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from json import dumps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import typer
@@ -15,18 +15,22 @@ from numpy.typing import NDArray
 from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from apps import counting_scores
+from apps.counting_scores import CountingReport, report_counts
 from apps.detection_scores import DetectionReport, report_detections, report_json, report_tables
 from apps.scores import DigitScores, score, scores_json, scores_table
-from data.detections import Detections
 from data.errors import InputError, ShankhaError
 from data.files import write_text
 from data.preprocess import Image, ink_image
 from data.readers import DetectionSet, DigitSet, Problem, as_fish, read_detections, read_digits
 from data.readers.detectionset import FISH, with_classes
 from deploy.runtime.artifact import Artifact
+from deploy.runtime.counter import DenseCounter
 from deploy.runtime.detector import FishDetector
 from deploy.runtime.digits import BATCH, DigitReader, DigitReadings
-from deploy.runtime.spec import ArtifactSpec, DetectionSpec, DigitSpec, EngineName
+from deploy.runtime.spec import ArtifactSpec, CountingSpec, DetectionSpec, DigitSpec, EngineName
+
+SeenT = TypeVar("SeenT")
 
 
 def evaluate(
@@ -36,7 +40,7 @@ def evaluate(
         typer.Option(
             "--data",
             metavar="FOLDER",
-            help="For digits: class folders, or a known dataset. For detectors: a YOLO folder, or COCO json.",
+            help="For digits: class folders, or a known dataset. For frames: a YOLO folder, COCO json, or points.csv.",
         ),
     ],
     split: Annotated[
@@ -51,7 +55,8 @@ def evaluate(
     """Score an artifact on labelled data.
 
     Digits: accuracy, classes, calibration, and what review would cost. Detectors: COCO's metrics by size and site,
-    precision and recall at the threshold, calibration, and counts.
+    precision and recall at the threshold, calibration, and counts. Counters: errors of the count by abundance and site,
+    and grid errors.
 
     Example: shankha evaluate digits-int8 --data my-digits --json scores.json
     """
@@ -67,6 +72,9 @@ def _scored(artifact: Artifact[ArtifactSpec], data: Path, split: str | None) -> 
     if isinstance(artifact.spec, DetectionSpec):
         report = evaluate_detector(artifact, data, split)
         return report_tables(report), report_json(report, artifact.of(DetectionSpec))
+    if isinstance(artifact.spec, CountingSpec):
+        counts = evaluate_counter(artifact, data, split)
+        return counting_scores.report_tables(counts), counting_scores.report_json(counts, artifact.of(CountingSpec))
     scores = evaluate_digits(artifact, data, split)
     return scores_table(scores), scores_json(scores, artifact.of(DigitSpec))
 
@@ -83,10 +91,26 @@ def evaluate_detector(artifact: Artifact[ArtifactSpec], data: Path, split: str |
     detector = FishDetector(artifact)
     truth = _known_classes(read_detections(data, split), detector.names, data)
     started = time.perf_counter()
-    indices, found, problems = _detect_all(detector, truth)
+    indices, found, problems = _look_at_all(detector.detect, truth)
     seconds = time.perf_counter() - started
     _require(len(indices), problems, data, "pictures with boxes")
     return report_detections(truth.select(indices), found, detector.threshold, problems, seconds)
+
+
+def evaluate_counter(artifact: Artifact[ArtifactSpec], data: Path, split: str | None = None) -> CountingReport:
+    """Count the fish in every picture of a dataset, one at a time, and score the counts.
+
+    Raises:
+        ShankhaError: The dataset cannot be read (see `data.readers.read_detections`).
+        InputError: Not one picture of it is readable, or in none of them every fish is labelled.
+    """
+    counter = DenseCounter(artifact)
+    truth = _known_classes(read_detections(data, split), (FISH,), data)
+    started = time.perf_counter()
+    indices, seen, problems = _look_at_all(counter.densities, truth)
+    seconds = time.perf_counter() - started
+    _require(int(np.count_nonzero(truth.exhaustive[indices])), problems, data, "pictures in which every fish is labelled")
+    return report_counts(truth.select(indices), seen, problems, seconds, localizes=counter.localizes)
 
 
 def _known_classes(truth: DetectionSet, names: tuple[str, ...], data: Path) -> DetectionSet:
@@ -97,18 +121,18 @@ def _known_classes(truth: DetectionSet, names: tuple[str, ...], data: Path) -> D
     return mapped
 
 
-def _detect_all(
-    detector: FishDetector, truth: DetectionSet
-) -> tuple[NDArray[np.int64], list[Detections], tuple[Problem, ...]]:
-    """Indices of the readable pictures, what was found in each, and the others with their reasons."""
+def _look_at_all(
+    look: Callable[[Sequence[Image]], list[SeenT]], truth: DetectionSet
+) -> tuple[NDArray[np.int64], list[SeenT], tuple[Problem, ...]]:
+    """Indices of the readable pictures, what was seen in each, and the others with their reasons."""
     problems = list(truth.problems)
     indices: list[int] = []
-    found: list[Detections] = []
+    found: list[SeenT] = []
     with _progress() as bar:
         task = bar.add_task("looking", total=len(truth))
         for index in range(len(truth)):
             try:
-                found += detector.detect([truth.read(index)])
+                found += look([truth.read(index)])
                 indices.append(index)
             except ShankhaError as error:
                 problems.append(Problem.of(error, str(truth.ids[index])))

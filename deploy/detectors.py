@@ -27,11 +27,12 @@ from data.readers import DetectionSet
 from data.suppression import MOST_OVERLAP
 from deploy.card import CardFacts, CardWords, model_card
 from deploy.graph import write_graph
+from deploy.networks import NetworkFiles, float_files, int8_files
 from deploy.packing import Export, training_facts, write_artifact
 from deploy.parity import DetectionParity, box_agreement
 from deploy.runtime.detector import BATCH, FishDetector, calibrated
 from deploy.runtime.engines import installed, missing
-from deploy.runtime.spec import CARD_FILE, MODEL_FILE, EngineName, Model, detector_graph
+from deploy.runtime.spec import CARD_FILE, MODEL_FILE, EngineName, detector_graph
 from models import zoo
 from training.recipe import DetectionRecipe, recipe_text
 from training.tasks.detection import DetectionTask
@@ -47,7 +48,6 @@ _LIMITS: Final = """\
 CALIBRATION_INPUTS: Final = 200
 LEAST_SCORE: Final = 0.01
 """Boxes that are wrong ninety-nine times in a hundred change no metric and no track."""
-_XML, _BIN = "int8.xml", "int8.bin"
 _DRAFT_LEAST: Final = 0.001
 _SATURATION: Final = 1e-7
 
@@ -83,19 +83,6 @@ class Calibrated:
     f1: float
 
 
-@dataclass(frozen=True)
-class _Files:
-    """What a draft and its artifact share: the networks, the best first, and the contents of their files."""
-
-    models: tuple[Model, ...]
-    contents: Mapping[str, bytes]
-    method: str | None = None
-
-    def size(self, model: Model) -> int:
-        """Bytes of one network."""
-        return sum(len(self.contents[name]) for name in (model.file, model.weights) if name is not None)
-
-
 def engine_for(asked: str | None, *, int8: bool) -> EngineName:
     """The engine that an artifact is made for, checked to be installed.
 
@@ -125,10 +112,11 @@ def export_detector(
         plain = Path(place) / MODEL_FILE
         write_graph(network, detector_graph(recipe.preprocessing, len(data.validation.names)), plain)
         draft = _Draft(recipe, data.validation, Path(place) / "draft")
-        files = _float_files(plain.read_bytes(), engine)
+        files = float_files(plain.read_bytes(), engine)
         found = {"float32": draft.found(files)}
         if int8:
-            files = _int8_files(files, plain, data.calibration, draft, found["float32"])
+            reference = score_detections(data.validation, found["float32"]).map50
+            files = int8_files(files, plain, data.calibration, draft.map50, reference)
             found["int8"] = draft.found(files)
     best = files.models[0].precision
     fitted = calibrate(data.validation, found[best])
@@ -155,11 +143,15 @@ class _Draft:
     pictures: DetectionSet
     folder: Path
 
-    def found(self, files: _Files) -> list[Detections]:
+    def found(self, files: NetworkFiles) -> list[Detections]:
         """What the first of the networks finds in every picture."""
         plain = {"score_scale": 1.0, "score_shift": 0.0, "least_score": _DRAFT_LEAST, "threshold": 0.5, "metrics": {}}
         artifact = write_artifact(self.folder, _spec(self.recipe, self.pictures.names, files) | plain, files.contents)
         return detect_all(FishDetector(artifact), self.pictures)
+
+    def map50(self, files: NetworkFiles) -> float:
+        """How good what it finds is."""
+        return score_detections(self.pictures, self.found(files)).map50
 
 
 def detect_all(detector: FishDetector, pictures: DetectionSet) -> list[Detections]:
@@ -168,31 +160,6 @@ def detect_all(detector: FishDetector, pictures: DetectionSet) -> list[Detection
     for start in range(0, len(pictures), BATCH):
         found += detector.detect([pictures.read(i) for i in range(start, min(len(pictures), start + BATCH))])
     return found
-
-
-def _float_files(content: bytes, engine: EngineName) -> _Files:
-    engines = dict.fromkeys((engine, "onnxruntime"))
-    models = tuple(Model(engine=one, precision="float32", file=MODEL_FILE) for one in engines)
-    return _Files(models, {MODEL_FILE: content})
-
-
-def _int8_files(
-    plain: _Files, graph: Path, calibration: NDArray[np.float32], draft: _Draft, reference: Sequence[Detections]
-) -> _Files:
-    """The float network for ONNX Runtime, and before it the int8 network for OpenVINO."""
-    from deploy.openvino_int8 import OpenVinoModel, quantize_openvino  # noqa: PLC0415
-
-    portable = plain.models[-1]
-    small = Model(engine="openvino", precision="int8", file=_XML, weights=_BIN)
-
-    def files(made: OpenVinoModel, method: str | None = None) -> _Files:
-        return _Files((small, portable), {**plain.contents, _XML: made.graph, _BIN: made.weights}, method)
-
-    def map50(made: OpenVinoModel) -> float:
-        return score_detections(draft.pictures, draft.found(files(made))).map50
-
-    done = quantize_openvino(graph, calibration, map50, score_detections(draft.pictures, reference).map50)
-    return files(done.model, done.method)
 
 
 def rescored(found: Sequence[Detections], scale: float, shift: float) -> list[Detections]:
@@ -229,10 +196,8 @@ def calibrate(pictures: DetectionSet, found: Sequence[Detections]) -> Calibrated
     )
 
 
-def _spec(recipe: DetectionRecipe, names: tuple[str, ...], files: _Files) -> dict[str, Any]:
-    training = training_facts(recipe, [source.folder for source in recipe.data.train])
-    if files.method is not None:
-        training["quantization"] = f"NNCF {files.method}, int8 weights per channel, decoding in float32"
+def _spec(recipe: DetectionRecipe, names: tuple[str, ...], files: NetworkFiles) -> dict[str, Any]:
+    training = training_facts(recipe, [source.folder for source in recipe.data.train]) | files.training_text()
     return {
         "task": "detection",
         "name": f"{recipe.name}-{files.models[0].precision}",
@@ -246,7 +211,7 @@ def _spec(recipe: DetectionRecipe, names: tuple[str, ...], files: _Files) -> dic
 
 
 def _parity(
-    files: _Files, found: Mapping[str, list[Detections]], scores: Mapping[str, DetectionScores], threshold: float
+    files: NetworkFiles, found: Mapping[str, list[Detections]], scores: Mapping[str, DetectionScores], threshold: float
 ) -> DetectionParity:
     sizes = {model.precision: files.size(model) for model in files.models}
     return DetectionParity(
@@ -283,7 +248,7 @@ def _metrics(
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
-def _notes(spec: dict[str, Any], files: _Files) -> tuple[str, ...]:
+def _notes(spec: dict[str, Any], files: NetworkFiles) -> tuple[str, ...]:
     metrics, first = spec["metrics"], files.models[0]
     told = [
         f"{first.precision} for {first.engine}, counts from {spec['threshold']:.3f}, "
@@ -297,7 +262,7 @@ def _notes(spec: dict[str, Any], files: _Files) -> tuple[str, ...]:
 def _facts(
     spec: dict[str, Any],
     recipe: DetectionRecipe,
-    files: _Files,
+    files: NetworkFiles,
     pictures: DetectionSet,
     parity: DetectionParity | None,
 ) -> CardFacts:
@@ -316,11 +281,10 @@ def _facts(
             ("mAP50-95 of the float32 network", f"{parity.float_map50_95:.2%}", where),
             ("counted boxes that both networks have", f"{parity.agreement:.2%}", counted),
         ]
-    weights = [f"{one.precision} for {one.engine}, {files.size(one) / 1000:,.0f} kB" for one in files.models]
     return CardFacts(
         name=spec["name"],
         network=spec["network"],
-        weights="; ".join(weights),
+        weights=files.sizes_text(),
         parameters=metrics["parameters"],
         datasets=sorted({source.folder for source in recipe.data.train}),
         recipe=recipe.name,

@@ -10,13 +10,13 @@ from rich.console import Console
 from torch import nn
 
 from data.errors import ArgumentError, FileAccessError, InputError
-from deploy import detectors, digits
+from deploy import counters, detectors, digits
 from deploy.packing import Export, check_replaceable
 from deploy.parity import write_parity
 from deploy.runtime.spec import SPECS, EngineName
 from models import zoo
 from training.checkpoint import load_weights
-from training.recipe import DetectionRecipe, DigitRecipe, load_recipe
+from training.recipe import AnyRecipe, CountingRecipe, DigitRecipe, load_recipe
 from training.run import build_task
 
 PARITY_FILE: Final = "parity.json"
@@ -72,16 +72,23 @@ def export_run(run: Path, to: Path, *, int8: bool, engine: str | None = None) ->
 
 
 def _export(
-    network: nn.Module, recipe: DigitRecipe | DetectionRecipe, to: Path, *, int8: bool, engine: str | None
+    network: nn.Module,
+    recipe: AnyRecipe,
+    to: Path,
+    *,
+    int8: bool,
+    engine: str | None,
 ) -> Export:
     """Each task's own way."""
     if isinstance(recipe, DigitRecipe):
         return digits.export_digits(network, recipe, digits.deploy_data(build_task(recipe)), to, int8=int8)
     chosen = detectors.engine_for(engine, int8=int8)
+    if isinstance(recipe, CountingRecipe):
+        return counters.export_counter(network, recipe, counters.deploy_data(build_task(recipe)), to, chosen, int8=int8)
     return detectors.export_detector(network, recipe, detectors.deploy_data(build_task(recipe)), to, chosen, int8=int8)
 
 
-def load_run(run: Path) -> tuple[DigitRecipe | DetectionRecipe, nn.Module]:
+def load_run(run: Path) -> tuple[AnyRecipe, nn.Module]:
     """Recipe and trained network of a run folder."""
     if not run.is_dir():
         raise FileAccessError(run, "no such folder", expected="the folder of a training run")

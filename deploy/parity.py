@@ -107,6 +107,41 @@ class DetectionParity:
 
 
 @dataclass(frozen=True)
+class CountingParity:
+    """A float counter against its int8 counter on the same pictures, both through the runtime.
+
+    Attributes:
+        pictures: How many.
+        float_mae: Mean absolute error of the float counter's counts.
+        int8_mae: The same of the int8 counter.
+        float_share: The float counter's mean absolute error as a share of the mean true count.
+        int8_share: The same of the int8 counter.
+        mean_difference: Mean absolute difference of the two counts.
+        max_difference: The greatest.
+        float_bytes: Size of the float files.
+        int8_bytes: Size of the int8 files.
+    """
+
+    pictures: int
+    float_mae: float
+    int8_mae: float
+    float_share: float
+    int8_share: float
+    mean_difference: float
+    max_difference: float
+    float_bytes: int
+    int8_bytes: int
+
+    def table(self) -> Table:
+        """The report for a terminal."""
+        table = _table(f"Parity on {self.pictures} validation pictures", self.float_bytes, self.int8_bytes)
+        table.add_row("mean absolute error", f"{self.float_mae:.3f}", f"{self.int8_mae:.3f}")
+        table.add_row("the same as a share of the mean count", f"{self.float_share:.2%}", f"{self.int8_share:.2%}")
+        table.add_row("counts, mean and max difference", "", f"{self.mean_difference:.3f}, {self.max_difference:.2f}")
+        return table
+
+
+@dataclass(frozen=True)
 class BoxAgreement:
     """How far two detectors count the same boxes; see `DetectionParity`."""
 
@@ -179,7 +214,7 @@ def _pairs(left: Detections, right: Detections) -> list[tuple[int, int, float]]:
     return pairs
 
 
-def write_parity(parity: Parity | DetectionParity, path: Path) -> None:
+def write_parity(parity: Parity | DetectionParity | CountingParity, path: Path) -> None:
     """Write the report as JSON; what is not defined as null."""
     told = {name: None if math.isnan(value) else value for name, value in asdict(parity).items()}
     write_text(path, json.dumps(told, indent=1, allow_nan=False) + "\n")

@@ -16,6 +16,9 @@ from data.errors import ArgumentError, ConfigurationError, validation_faults
 from data.files import read_yaml
 from data.frames import FramePreprocessing, Side
 from data.preprocess import DigitPreprocessing
+from data.readers.crops import CropSplit
+from models.counting_loss import LossName
+from training.augmentation.crops_spec import CropAugmentation
 from training.augmentation.handwriting_spec import HandwritingAugmentation
 from training.augmentation.spec import SceneAugmentation
 from training.regularization_spec import DenseRegularization, Regularization
@@ -32,13 +35,14 @@ class Network(Strict):
 class DigitSource(Strict):
     """A dataset folder, below the data folder unless absolute; `sources` keeps only these writer sources.
 
-    `repeat` shows its examples so many times an epoch.
+    `repeat` shows its examples so many times an epoch; `limit` keeps only so many, drawn by the recipe's seed.
     """
 
     folder: str
     split: str | None = None
     sources: tuple[str, ...] | None = None
     repeat: Annotated[int, Field(ge=1, le=100)] = 1
+    limit: Annotated[int, Field(ge=1)] | None = None
 
 
 class DigitData(Strict):
@@ -59,26 +63,56 @@ class DigitData(Strict):
 class DetectionSource(Strict):
     """A dataset folder, below the data folder unless absolute.
 
-    `pictures` of it are drawn an epoch, spread over its clips; None takes every picture once.
+    `pictures` of it are drawn an epoch, spread over its clips; None takes every picture once. `exhaustive` says whether
+    everything of its classes is labelled; None takes what the dataset says.
     """
 
     folder: str
     split: str | None = None
     pictures: Annotated[int, Field(ge=1)] | None = None
+    exhaustive: bool | None = None
 
 
 class DetectionData(Strict):
     """What a detection run learns from.
 
     Whole sites with about `validation_share` of the boxes are held out to select the epoch, to calibrate, and to set
-    the threshold; `validate_on` adds whole datasets to that. At most `validation_pictures` of them are looked at after
+    the threshold; or whole clips, by `hold_out`, where there is one site only. `validate_on` adds whole datasets to that. At most `validation_pictures` of them are looked at after
     an epoch, spread over the clips.
     """
 
     train: Annotated[tuple[DetectionSource, ...], Field(min_length=1)]
     validate_on: tuple[DetectionSource, ...] = ()
     validation_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.12
+    hold_out: Literal["sites", "clips"] = "sites"
     validation_pictures: Annotated[int, Field(ge=1)] = 300
+
+
+class SpeciesData(Strict):
+    """What a species run learns from: a folder of crops, a folder a species, below the data folder unless absolute.
+
+    Its fish are shared out by `split`: the run learns from the part train and is watched, calibrated and given its
+    threshold on the part val; it never looks at the part test. `left_out` species are unknown to it, to see what it
+    makes of such. `balance` is how far species are drawn alike: one of n crops is drawn in proportion to
+    n^(1 - balance), 0 as often as it is there and 1 as often as every other.
+    """
+
+    folder: str
+    split: CropSplit = CropSplit()
+    left_out: tuple[str, ...] = ()
+    balance: Share = 0.5
+
+
+class SpeciesLoss(Strict):
+    """What a species run makes small, on top of cross-entropy.
+
+    `focus` is the exponent of the focal loss, (1 - p)^focus times the cross-entropy (Lin et al., ICCV 2017).
+    `adjustment` adds that share of log(species' share of the training crops) to the logits while learning, which
+    favours the rare ones afterwards (Menon et al.: Long-tail learning via logit adjustment, ICLR 2021).
+    """
+
+    focus: Annotated[float, Field(ge=0, le=5)] = 0.0
+    adjustment: Annotated[float, Field(ge=0, le=2)] = 0.0
 
 
 class Optimizer(Strict):
@@ -146,8 +180,8 @@ class DigitRecipe(Recipe):
     regularization: Regularization = Regularization()
 
 
-class DetectionRecipe(Recipe):
-    """Boxes around fish.
+class SceneRecipe(Recipe):
+    """Learns from frames of footage, in scenes made of them.
 
     `scene_wh` is the size of training scenes in pixels. A network without fixed input size may learn from windows
     smaller than the frames that it will see (`preprocessing.size_wh`): it costs less, and `augmentation.scale` brings
@@ -155,7 +189,6 @@ class DetectionRecipe(Recipe):
     none.
     """
 
-    task: Literal["detection"]
     data: DetectionData
     preprocessing: FramePreprocessing = FramePreprocessing()
     scene_wh: tuple[Side, Side] = (416, 256)
@@ -163,12 +196,54 @@ class DetectionRecipe(Recipe):
     plain_epochs: Annotated[int, Field(ge=0)] = 2
 
 
-_KINDS: Final[TypeAdapter[DigitRecipe | DetectionRecipe]] = TypeAdapter(
-    Annotated[DigitRecipe | DetectionRecipe, Field(discriminator="task")]
-)
+class DetectionRecipe(SceneRecipe):
+    """Boxes around fish."""
+
+    task: Literal["detection"]
 
 
-def load_recipe(path: Path, changes: Sequence[str] = ()) -> DigitRecipe | DetectionRecipe:
+class CountingRecipe(SceneRecipe):
+    """How many fish, learnt from points: the middles of the boxes, or a person's clicks.
+
+    `loss` is how the network's density is compared with the points, see `models.counting_loss`.
+    """
+
+    task: Literal["counting"]
+    loss: LossName = "process"
+
+
+class SegmentationRecipe(SceneRecipe):
+    """Boxes and outlines of objects, under the names that the data gives them.
+
+    `names` are the classes to learn, by default all of the data's. A picture that is exhaustively labelled teaches that
+    everything else in it is none of these.
+    """
+
+    task: Literal["segmentation"]
+    names: tuple[str, ...] | None = None
+
+
+class SpeciesRecipe(Recipe):
+    """Names for fish in crops.
+
+    `crop_margin` is how much of what is around a fish its crops show, as a share of the longer side of its box: what
+    the pictures of the data have, and what is cut out of footage for the model.
+    """
+
+    task: Literal["species"]
+    data: SpeciesData
+    preprocessing: FramePreprocessing = FramePreprocessing(size_wh=(96, 96))
+    crop_margin: Annotated[float, Field(ge=0, le=2)] = 0.35
+    augmentation: CropAugmentation = CropAugmentation()
+    regularization: Regularization = Regularization()
+    loss: SpeciesLoss = SpeciesLoss()
+
+
+AnyRecipe = DigitRecipe | DetectionRecipe | SegmentationRecipe | CountingRecipe | SpeciesRecipe
+_KINDS: Final[TypeAdapter[AnyRecipe]] = TypeAdapter(Annotated[AnyRecipe, Field(discriminator="task")])
+
+
+def load_recipe(path: Path, changes: Sequence[str] = ()) -> AnyRecipe:
     """Read a recipe and apply changes of the form `optimizer.learning_rate=0.001` (values are YAML).
 
     Raises:

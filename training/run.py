@@ -10,10 +10,12 @@ from typing import Any, overload
 from data.errors import ArgumentError, FileAccessError
 from data.store import default_root
 from training.loop import Run
-from training.recipe import DetectionRecipe, DigitRecipe, load_recipe
+from training.recipe import AnyRecipe, CountingRecipe, DetectionRecipe, DigitRecipe, SpeciesRecipe, load_recipe
 from training.task import Evaluation, Task
+from training.tasks.counting import CountingTask
 from training.tasks.detection import DetectionTask
 from training.tasks.digits import DigitTask
+from training.tasks.species import SpeciesTask
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -73,8 +75,20 @@ def build_task(recipe: DigitRecipe) -> DigitTask: ...
 def build_task(recipe: DetectionRecipe) -> DetectionTask: ...
 
 
-def build_task(recipe: DigitRecipe | DetectionRecipe) -> DigitTask | DetectionTask:
+@overload
+def build_task(recipe: CountingRecipe) -> CountingTask: ...
+
+
+@overload
+def build_task(recipe: SpeciesRecipe) -> SpeciesTask: ...
+
+
+def build_task(recipe: AnyRecipe) -> Task[Any]:
     """The recipe's task over the data folder."""
+    if isinstance(recipe, SpeciesRecipe):
+        return SpeciesTask(recipe, data_root())
     if isinstance(recipe, DigitRecipe):
         return DigitTask(recipe, data_root())
+    if isinstance(recipe, CountingRecipe):
+        return CountingTask(recipe, data_root())
     return DetectionTask(recipe, data_root())

@@ -9,14 +9,21 @@ from data.readers.detections_coco import is_coco, read_coco
 from data.readers.detections_video import is_boxed_video, read_boxed_video
 from data.readers.detections_yolo import is_yolo, read_yolo
 from data.readers.detectionset import DetectionSet
+from data.readers.points import is_pointed, read_pointed
 
-_EXPECTED = "a YOLO folder (images and labels, or data.yaml), COCO json, or a video with boxes.csv"
+_EXPECTED = "a YOLO folder (images and labels, or data.yaml), COCO json, a video with boxes.csv, or points.csv"
+_KINDS = (
+    (is_boxed_video, read_boxed_video),
+    (is_pointed, read_pointed),
+    (is_coco, read_coco),
+    (is_yolo, read_yolo),
+)
 
 
 def read_detections(
     folder: Path, split: str | None = None, exhaustive: bool | None = None, *, masks: bool = False
 ) -> DetectionSet:
-    """Pictures with boxes: a YOLO folder, COCO json, or a video with boxes of some of its frames.
+    """Pictures with boxes: a YOLO folder, COCO json, a video with boxes of some of its frames, or points.csv.
 
     Args:
         folder: What a download, or a person, filled; or one data.yaml or COCO json file.
@@ -36,7 +43,7 @@ def read_detections(
     if not folder.is_dir():
         cure = "check the path, or fetch the dataset with `shankha data get`"
         raise FileAccessError(folder, "is no folder", cure=cure)
-    for is_it, read in ((is_boxed_video, read_boxed_video), (is_coco, read_coco), (is_yolo, read_yolo)):
+    for is_it, read in _KINDS:
         if is_it(folder):
             return read(folder, split, exhaustive, masks=masks)
     raise InputError(folder, "holds no pictures with boxes", expected=_EXPECTED)

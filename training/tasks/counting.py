@@ -1,0 +1,100 @@
+"""The counting task: how many fish are where in frames of underwater footage, learnt from one point in each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from data.count_metrics import count_errors
+from data.density import DensityMap, counted, density_in_frame
+from data.errors import ConfigurationError
+from data.frames import fit_frame
+from data.points import centres
+from data.readers.detectionset import DetectionSet
+from models import zoo
+from models.counting import Counter
+from models.counting_loss import LOSSES
+from training.recipe import CountingRecipe
+from training.report import plot_points
+from training.start import start_from
+from training.task import Evaluation
+from training.tasks.scenes import SceneBatch, SceneBatches, SceneTask
+
+_SCORING_BATCH = 16
+
+
+class CountingTask(SceneTask):
+    """How many fish are where. Pictures in which only some fish are labelled teach nothing, and are left out.
+
+    Args:
+        recipe: What to learn from and how to vary it.
+        root: The data folder that the recipe's dataset folders lie below.
+
+    Raises:
+        ConfigurationError: No picture of the recipe's datasets, or no site to validate on, is wholly labelled.
+    """
+
+    def __init__(self, recipe: CountingRecipe, root: Path) -> None:
+        super().__init__(recipe, root)
+        self.loss_name = recipe.loss
+        self.held = self.held.select(self.held.exhaustive)
+        if not self.train.exhaustive.all() or not len(self.held):
+            expected = "datasets in which every fish is labelled"
+            raise ConfigurationError(recipe.name, "some pictures are labelled in part", expected=expected)
+
+    def network(self) -> nn.Module:
+        """The recipe's network, started from its weights where it names some."""
+        network = zoo.build(self.recipe.network.name, **self.recipe.network.options)
+        if not isinstance(network, Counter):
+            raise ConfigurationError("network.name", f"{self.recipe.network.name!r} counts nothing")
+        if self.recipe.start_from is not None:
+            start_from(network, self.root / self.recipe.start_from, self.sample_input(32))
+        return network
+
+    def loss(self, network: nn.Module, batch: SceneBatch, device: torch.device) -> Tensor:
+        """The recipe's loss between the network's objects in each cell and the middles of the scene's boxes."""
+        rates = network(self.learning_inputs(batch, device))
+        targets = batch.targets.to(device)
+        cells = torch.tensor(rates.shape[:0:-1], device=device) / torch.tensor(self.recipe.scene_wh, device=device)
+        points = (targets.xyxy[:, :2] + targets.xyxy[:, 2:]) / 2 * cells
+        return LOSSES[self.loss_name](rates, points, targets.image)
+
+    def maps(self, network: nn.Module, pictures: DetectionSet, device: torch.device) -> Iterator[DensityMap]:
+        """What the network (in evaluation mode) says for every picture: objects in each cell of its input."""
+        network.eval()
+        for start in range(0, len(pictures), _SCORING_BATCH):
+            images = [pictures.read(i) for i in range(start, min(len(pictures), start + _SCORING_BATCH))]
+            fitted = torch.from_numpy(np.stack([fit_frame(image, self.recipe.preprocessing) for image in images]))
+            with torch.no_grad():
+                yield from network(self.inputs(fitted, device)).cpu().numpy()
+
+    def evaluate(self, network: nn.Module, device: torch.device) -> Evaluation:
+        """Errors of the count on sites never trained on; the score is the mean absolute error, negated."""
+        seen = self.validation
+        counts = [
+            density_in_frame(cells, seen.size_wh(index), self.recipe.preprocessing).count
+            for index, cells in enumerate(self.maps(network, seen, device))
+        ]
+        errors = count_errors(np.array([len(boxes) for boxes in seen.xyxy]), np.array(counts))
+        metrics = {"mae": errors.overall.mae, "bias": errors.overall.bias}
+        metrics |= {f"mae_{name}": one.mae for name, one in errors.bins.items() if one.pictures}
+        return Evaluation(-errors.overall.mae, metrics)
+
+    def picture(self, network: nn.Module, device: torch.device, folder: Path) -> None:
+        """A sheet of training scenes with their points, and of held-out pictures, the fullest among them, with both."""
+        batch = SceneBatches(self.train, self.recipe, [self.plans(0)[0]])[0]
+        middles = (batch.targets.xyxy[:, :2] + batch.targets.xyxy[:, 2:]) / 2
+        points = [middles[batch.targets.image == n].numpy() for n in range(len(batch.frames))]
+        plot_points(list(batch.frames.numpy()[:16]), points[:16], [], folder / "training-scenes.png")
+        order = np.argsort([-len(boxes) for boxes in self.validation.xyxy], kind="stable")
+        chosen = self.validation.select(order[np.linspace(0, len(order) // 2, 16).astype(np.int64)])
+        found = [
+            counted(cells, chosen.size_wh(index), self.recipe.preprocessing)
+            for index, cells in enumerate(self.maps(network, chosen, device))
+        ]
+        images = [chosen.read(i) for i in range(len(chosen))]
+        plot_points(images, centres(chosen), found, folder / "held-out.png")
