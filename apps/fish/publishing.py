@@ -17,6 +17,7 @@ from apps.fish.joining import join_tables, shared_names
 from apps.fish.ledger import Ledger
 from apps.fish.naming import PROBLEMS, REPORT, SUMMARY, UNFINISHED, folder_name, label_of
 from apps.fish.results import DeploymentResult, EvidenceWriter, Writer
+from apps.processes import give_back_memory
 from apps.spreadsheets import harmless, spreadsheet
 from data.errors import FileAccessError
 from data.files import sha256_of
@@ -81,7 +82,11 @@ class Results:
             shutil.rmtree(staging, ignore_errors=True)
             own = staging / folder_name(opcode)
             own.mkdir(parents=True)
-            written = [path for writer in self.writers for path in writer(result, own)]
+            written = []
+            for writer in self.writers:
+                give_back_memory()
+                written += writer(result, own)
+            give_back_memory()
             shown, problems = self.evidence(result, own)
             hashes = {path.relative_to(staging).as_posix(): sha256_of(path) for path in (*written, *shown)}
             self.withdraw(opcode, but=frozenset(hashes))
