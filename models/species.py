@@ -1,7 +1,7 @@
 """Species networks: crops of fish (N, 3, H, W) -> logits of the species, and how familiar each crop looks.
 
-A backbone turns a crop into features, a linear layer turns those into logits. How far the features lie from those of
-the training crops says how unfamiliar a fish is (`Familiarity`); it is measured after training, not learnt.
+A backbone turns a crop into features, a linear layer turns those into logits. How near the features lie to those of
+the training crops says how familiar a fish looks (`Familiarity`); it is measured after training, not learnt.
 """
 
 from __future__ import annotations
@@ -16,43 +16,6 @@ from models.blocks import ConvNormAct, DropBlock, Residual
 from models.yolox import Backbone
 
 
-class Familiarity(nn.Module):
-    """How much features look like those of the training crops: the higher, the more.
-
-    Features f (F,) are centred, brought to length one, and compared with the direction of each species:
-    familiarity = max over species c of cos(f - m, d_c), d_c the mean direction of species c's training crops.
-
-    Args:
-        width: F.
-        classes: C.
-    """
-
-    centre: Tensor
-    directions: Tensor
-
-    def __init__(self, width: int, classes: int) -> None:
-        super().__init__()
-        self.register_buffer("centre", torch.zeros(width))
-        self.register_buffer("directions", torch.zeros(classes, width))
-
-    @torch.no_grad()
-    def fit(self, features: Tensor, labels: Tensor) -> None:
-        """Take the centre and the directions from training crops' features (N, F) and labels (N,)."""
-        means = torch.stack([features[labels == label].mean(dim=0) for label in range(len(self.directions))])
-        self.centre.copy_(means.mean(dim=0))
-        unit = nn.functional.normalize(features - self.centre, dim=1)
-        sums = torch.zeros_like(self.directions).index_add_(0, labels, unit)
-        self.directions.copy_(nn.functional.normalize(sums, dim=1))
-
-    def cosines(self, features: Tensor) -> Tensor:
-        """(N, F) -> (N, C) cosine to each species' direction."""
-        return nn.functional.normalize(features - self.centre, dim=1) @ self.directions.T
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, F) -> (N, 1)."""
-        return self.cosines(features).amax(dim=1, keepdim=True)
-
-
 class SpeciesNetwork(nn.Module):
     """A backbone, a batch norm over its features, and a linear layer.
 
@@ -65,22 +28,71 @@ class SpeciesNetwork(nn.Module):
 
     def __init__(self, backbone: nn.Module, width: int, classes: int, dropout: float = 0.2) -> None:
         super().__init__()
-        self.classes = classes
         self.backbone = backbone
         self.norm = nn.BatchNorm1d(width)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(width, classes)
-        self.familiarity = Familiarity(width, classes)
 
     def embed(self, crops: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, width) features."""
         return self.norm(self.backbone(crops))
 
-    def forward(self, crops: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """(N, 3, H, W) -> logits (N, classes); in evaluation also the familiarity (N, 1)."""
-        features = self.embed(crops)
-        logits = self.classifier(self.dropout(features))
-        return logits if self.training else (logits, self.familiarity(features))
+    def forward(self, crops: Tensor) -> Tensor:
+        """(N, 3, H, W) -> logits (N, classes)."""
+        return self.classifier(self.dropout(self.embed(crops)))
+
+
+class Familiarity(nn.Module):
+    """How much features look like those of the training crops: the higher, the more.
+
+    Features f (F,) are compared, about their centre m, with the direction d of each species' training crops:
+    familiarity = max over species c of cos(f - m, d_c).
+
+    Args:
+        features: (N, F) of training crops.
+        labels: (N,) their species, 0 to C - 1, each at least once.
+    """
+
+    centre: Tensor
+    directions: Tensor
+    offsets: Tensor
+
+    def __init__(self, features: Tensor, labels: Tensor) -> None:
+        super().__init__()
+        classes = int(labels.max()) + 1
+        means = torch.stack([features[labels == label].mean(dim=0) for label in range(classes)])
+        centre = means.mean(dim=0)
+        unit = nn.functional.normalize(features - centre, dim=1)
+        sums = torch.zeros_like(means).index_add_(0, labels, unit)
+        directions = nn.functional.normalize(sums, dim=1)
+        self.register_buffer("centre", centre)
+        self.register_buffer("directions", directions)
+        self.register_buffer("offsets", directions @ centre)
+
+    def cosines(self, features: Tensor) -> Tensor:
+        """(N, F) -> (N, C) cosine to each species' direction.
+
+        The product comes first, so that whoever quantizes it takes features as they are, like the classifier.
+        """
+        lengths = (features - self.centre).square().sum(dim=1, keepdim=True).clamp(min=1e-12).sqrt()
+        return (features @ self.directions.T - self.offsets) / lengths
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, F) -> (N, 1)."""
+        return self.cosines(features).amax(dim=1, keepdim=True)
+
+
+class FamiliarSpecies(nn.Module):
+    """A trained species network with its familiarity: what is exported."""
+
+    def __init__(self, network: SpeciesNetwork, familiarity: Familiarity) -> None:
+        super().__init__()
+        self.network, self.familiarity = network, familiarity
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 3, H, W) -> logits (N, C) and familiarity (N, 1)."""
+        features = self.network.embed(crops)
+        return self.network.classifier(features), self.familiarity(features)
 
 
 class ResidualBackbone(nn.Module):
@@ -123,13 +135,14 @@ class ResidualBackbone(nn.Module):
 
 
 class YoloxBackbone(Backbone):
-    """The detector's backbone, its three maps averaged: it can start from what a detector has learnt."""
+    """The detector's backbone, mean and maximum of its three maps: it can start from what a detector has learnt."""
 
-    width = 64 + 128 + 256
+    width = 2 * (64 + 128 + 256)
 
     def forward(self, crops: Tensor) -> Tensor:  # type: ignore[override]
-        """(N, 3, H, W) -> (N, 448)."""
-        return torch.cat([features.mean(dim=(2, 3)) for features in super().forward(crops)], dim=1)
+        """(N, 3, H, W) -> (N, 896)."""
+        maps = super().forward(crops)
+        return torch.cat([part.mean(dim=(2, 3)) for part in maps] + [part.amax(dim=(2, 3)) for part in maps], dim=1)
 
 
 def residual(classes: int, dropout: float = 0.2, **options: Any) -> SpeciesNetwork:
