@@ -10,13 +10,13 @@ from rich.console import Console
 from torch import nn
 
 from data.errors import ArgumentError, FileAccessError, InputError
-from deploy import counters, detectors, digits
+from deploy import counters, detectors, digits, species
 from deploy.packing import Export, check_replaceable
 from deploy.parity import write_parity
 from deploy.runtime.spec import SPECS, EngineName
 from models import zoo
 from training.checkpoint import load_weights
-from training.recipe import AnyRecipe, CountingRecipe, DigitRecipe, load_recipe
+from training.recipe import AnyRecipe, CountingRecipe, DigitRecipe, SpeciesRecipe, load_recipe
 from training.run import build_task
 
 PARITY_FILE: Final = "parity.json"
@@ -83,6 +83,8 @@ def _export(
     if isinstance(recipe, DigitRecipe):
         return digits.export_digits(network, recipe, digits.deploy_data(build_task(recipe)), to, int8=int8)
     chosen = detectors.engine_for(engine, int8=int8)
+    if isinstance(recipe, SpeciesRecipe):
+        return species.export_species(network, recipe, species.deploy_data(build_task(recipe)), to, chosen, int8=int8)
     if isinstance(recipe, CountingRecipe):
         return counters.export_counter(network, recipe, counters.deploy_data(build_task(recipe)), to, chosen, int8=int8)
     return detectors.export_detector(network, recipe, detectors.deploy_data(build_task(recipe)), to, chosen, int8=int8)
@@ -97,5 +99,8 @@ def load_run(run: Path) -> tuple[AnyRecipe, nn.Module]:
         cure = "let `shankha train` finish an epoch first"
         raise InputError(run, f"holds no {missing[0]}", expected="the folder of a training run", cure=cure)
     recipe = load_recipe(run / "recipe.yaml")
-    network = zoo.build(recipe.network.name, **recipe.network.options)
+    options = dict(recipe.network.options)
+    if isinstance(recipe, SpeciesRecipe):
+        options["classes"] = species.species_count(run / "weights.safetensors")
+    network = zoo.build(recipe.network.name, **options)
     return recipe, load_weights(network, run / "weights.safetensors").eval()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import FileAccessError, InputError
-from deploy.parity import CountingParity, DetectionParity, Parity
+from deploy.parity import CountingParity, DetectionParity, Parity, SpeciesParity
 from deploy.runtime.artifact import Artifact
 from deploy.runtime.spec import CARD_FILE, SPEC_FILE, SPECS, ArtifactSpec
 from training.recipe import Recipe
@@ -23,7 +23,7 @@ class Export:
     """A written artifact, how it departs from its float model (None where that is all there is), and what to tell."""
 
     artifact: Artifact[ArtifactSpec]
-    parity: Parity | DetectionParity | CountingParity | None
+    parity: Parity | DetectionParity | CountingParity | SpeciesParity | None
     notes: tuple[str, ...]
 
 

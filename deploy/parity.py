@@ -142,6 +142,40 @@ class CountingParity:
 
 
 @dataclass(frozen=True)
+class SpeciesParity:
+    """A float species network against its int8 network on the same crops, both through the runtime.
+
+    Attributes:
+        crops: How many.
+        agreement: Share of crops whose likeliest species is the same.
+        float_accuracy: Share that the float network names right, a forced choice.
+        int8_accuracy: The same of the int8 network.
+        mean_probability_difference: Mean absolute difference of the probabilities (temperature 1).
+        mean_familiarity_difference: Mean absolute difference of the familiarity.
+        float_bytes: Size of the float files.
+        int8_bytes: Size of the int8 files.
+    """
+
+    crops: int
+    agreement: float
+    float_accuracy: float
+    int8_accuracy: float
+    mean_probability_difference: float
+    mean_familiarity_difference: float
+    float_bytes: int
+    int8_bytes: int
+
+    def table(self) -> Table:
+        """The report for a terminal."""
+        table = _table(f"Parity on {self.crops} validation crops", self.float_bytes, self.int8_bytes)
+        table.add_row("accuracy", f"{self.float_accuracy:.2%}", f"{self.int8_accuracy:.2%}")
+        table.add_row("same species", "", f"{self.agreement:.2%}")
+        table.add_row("probabilities, mean difference", "", f"{self.mean_probability_difference:.4f}")
+        table.add_row("familiarity, mean difference", "", f"{self.mean_familiarity_difference:.4f}")
+        return table
+
+
+@dataclass(frozen=True)
 class BoxAgreement:
     """How far two detectors count the same boxes; see `DetectionParity`."""
 
@@ -214,7 +248,7 @@ def _pairs(left: Detections, right: Detections) -> list[tuple[int, int, float]]:
     return pairs
 
 
-def write_parity(parity: Parity | DetectionParity | CountingParity, path: Path) -> None:
+def write_parity(parity: Parity | DetectionParity | CountingParity | SpeciesParity, path: Path) -> None:
     """Write the report as JSON; what is not defined as null."""
     told = {name: None if math.isnan(value) else value for name, value in asdict(parity).items()}
     write_text(path, json.dumps(told, indent=1, allow_nan=False) + "\n")

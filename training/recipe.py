@@ -35,7 +35,7 @@ class Network(Strict):
 class DigitSource(Strict):
     """A dataset folder, below the data folder unless absolute; `sources` keeps only these writer sources.
 
-    `repeat` shows its examples so many times an epoch; `limit` keeps only so many, drawn by the recipe's seed.
+    `repeat` shows its examples so many times an epoch; `limit` keeps only so many, the same in every run.
     """
 
     folder: str
@@ -77,8 +77,8 @@ class DetectionData(Strict):
     """What a detection run learns from.
 
     Whole sites with about `validation_share` of the boxes are held out to select the epoch, to calibrate, and to set
-    the threshold; or whole clips, by `hold_out`, where there is one site only. `validate_on` adds whole datasets to that. At most `validation_pictures` of them are looked at after
-    an epoch, spread over the clips.
+    the threshold; or whole clips, by `hold_out`, where there is one site only. `validate_on` adds whole datasets to
+    that. At most `validation_pictures` of them are looked at after an epoch, spread over the clips.
     """
 
     train: Annotated[tuple[DetectionSource, ...], Field(min_length=1)]

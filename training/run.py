@@ -10,11 +10,20 @@ from typing import Any, overload
 from data.errors import ArgumentError, FileAccessError
 from data.store import default_root
 from training.loop import Run
-from training.recipe import AnyRecipe, CountingRecipe, DetectionRecipe, DigitRecipe, SpeciesRecipe, load_recipe
+from training.recipe import (
+    AnyRecipe,
+    CountingRecipe,
+    DetectionRecipe,
+    DigitRecipe,
+    SegmentationRecipe,
+    SpeciesRecipe,
+    load_recipe,
+)
 from training.task import Evaluation, Task
 from training.tasks.counting import CountingTask
 from training.tasks.detection import DetectionTask
 from training.tasks.digits import DigitTask
+from training.tasks.segmentation import SegmentationTask
 from training.tasks.species import SpeciesTask
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -76,6 +85,10 @@ def build_task(recipe: DetectionRecipe) -> DetectionTask: ...
 
 
 @overload
+def build_task(recipe: SegmentationRecipe) -> SegmentationTask: ...
+
+
+@overload
 def build_task(recipe: CountingRecipe) -> CountingTask: ...
 
 
@@ -87,6 +100,8 @@ def build_task(recipe: AnyRecipe) -> Task[Any]:
     """The recipe's task over the data folder."""
     if isinstance(recipe, SpeciesRecipe):
         return SpeciesTask(recipe, data_root())
+    if isinstance(recipe, SegmentationRecipe):
+        return SegmentationTask(recipe, data_root())
     if isinstance(recipe, DigitRecipe):
         return DigitTask(recipe, data_root())
     if isinstance(recipe, CountingRecipe):

@@ -90,12 +90,20 @@ class SpeciesNamer:
 
     def score_inputs(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """The same for network inputs (N, 3, height, width), N of 1 or more."""
+        spec = self.artifact.spec
+        return decode_species(*self.raw(inputs), spec.temperature, spec.known_scale, spec.known_shift)
+
+    def raw(self, inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Logits (N, C) and familiarity (N, 1), as the network gives them for inputs (N, 3, height, width).
+
+        Raises:
+            InputError: The network answers with what is no number.
+        """
         logits, familiarity = self._session.run(inputs)
         if not (np.isfinite(logits).all() and np.isfinite(familiarity).all()):
             path = self.artifact.folder / self.artifact.choice.file
             raise InputError(path, "answers with what is no number", cure="export the artifact again")
-        spec = self.artifact.spec
-        return decode_species(logits, familiarity, spec.temperature, spec.known_scale, spec.known_shift)
+        return logits, familiarity
 
     def known(self, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
         """(N, C) log-probabilities of `score` -> (N,) whether each fish is of a known species."""

@@ -23,7 +23,8 @@ from data.readers.digitset import Problem
 from models import zoo
 from models.species import SpeciesNetwork
 from training.augmentation.crops import CropAugmenter
-from training.classification import classification_loss
+from training.augmentation.policies import varied
+from training.classification import ClassificationLoss
 from training.loading import in_workers
 from training.recipe import SpeciesRecipe
 from training.regularization import soft_cross_entropy
@@ -71,6 +72,7 @@ class _Varied(Dataset[CropBatch]):
     def __init__(self, crops: Crops, recipe: SpeciesRecipe, plans: Sequence[CropPlan]) -> None:
         self.crops, self.plans = crops, plans
         self.augmenter = CropAugmenter(recipe.augmentation, recipe.preprocessing)
+        self.policy, self.fill = recipe.regularization.input.policy, recipe.preprocessing.padding
 
     def __len__(self) -> int:
         return len(self.plans)
@@ -79,6 +81,7 @@ class _Varied(Dataset[CropBatch]):
         plan = self.plans[number]
         self.augmenter.seed(plan.seed)
         made = np.stack([self.augmenter(self.crops.images[i]) for i in plan.indices])
+        made = varied(made, self.policy, plan.seed, moves=True, fill=self.fill)
         return CropBatch(torch.from_numpy(made), torch.from_numpy(self.crops.labels[plan.indices]), plan.seed)
 
 
@@ -163,16 +166,9 @@ class SpeciesTask(Task[CropBatch]):
 
     def loss(self, network: nn.Module, batch: CropBatch, device: torch.device) -> Tensor:
         """The recipe's loss under its regularization."""
-        return classification_loss(
-            network,
-            self._inputs(batch.crops.numpy(), device),
-            batch.labels.to(device),
-            len(self.names),
-            spec=self.recipe.regularization,
-            moment=self.moment,
-            rng=np.random.default_rng([batch.seed, 2]),
-            criterion=self._criterion,
-        )
+        learn = ClassificationLoss(len(self.names), self.recipe.regularization, self._criterion)
+        inputs = self._inputs(batch.crops.numpy(), device)
+        return learn(network, inputs, batch.labels.to(device), self.moment, np.random.default_rng([batch.seed, 2]))
 
     def _criterion(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of adjusted logits (N, C) and soft targets (N, C), focused on what is not yet right."""
@@ -205,7 +201,7 @@ class SpeciesTask(Task[CropBatch]):
         """(N, C) float32 logits of crops as they are, the network in evaluation."""
         network.eval()
         inputs = torch.from_numpy(self.inputs_of(crops)).split(_SCORING_BATCH)
-        return np.concatenate([network(part.to(device))[0].float().cpu().numpy() for part in inputs])
+        return np.concatenate([network(part.to(device)).float().cpu().numpy() for part in inputs])
 
     def evaluate(self, network: nn.Module, device: torch.device) -> Evaluation:
         """Accuracy and mean recall of the species on held-out fish, a forced choice among the known ones.
