@@ -118,6 +118,7 @@ class Backbone(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.feature_maps = dict(zip(("stage8", "stage16", "stage32"), WIDTHS[2:], strict=True))
         first, second, third, fourth, fifth = WIDTHS
         self.stem = Focus(3, first)
         self.stage4 = _stage(first, second, _DEPTHS[0])

@@ -92,5 +92,7 @@ def taught(targets: Tensor, inputs: Tensor, share: float, teacher: nn.Module | N
     if share == 0 or teacher is None:
         return targets
     with torch.no_grad():
-        answer = teacher(inputs).float().softmax(dim=1)
-    return (1 - share) * targets + share * answer
+        answer = teacher(inputs)
+    # What a network tells in evaluation beside its logits comes after them.
+    logits = answer[0] if isinstance(answer, tuple) else answer
+    return (1 - share) * targets + share * logits.float().softmax(dim=1)

@@ -55,7 +55,7 @@ def shaken(features: Tensor) -> Tensor:
     branches; up to its last convolution a branch of C channels is two branches of C / 2 channels whose sum is the
     same, so that a network of single branches can be shaken too, and rests as it was. (N, C, H, W) -> the same.
     """
-    return _Shaken.apply(features, _halves(features), _halves(features))  # type: ignore[no-untyped-call,no-any-return]
+    return _Shaken.apply(features, _halves(features), _halves(features))
 
 
 def _halves(features: Tensor) -> Tensor:

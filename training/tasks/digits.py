@@ -21,6 +21,7 @@ from data.readers import DigitSet, read_digits
 from data.splits import stratified_holdout
 from models import zoo
 from training.augmentation.handwriting import HandwritingAugmenter
+from training.augmentation.policies import varied
 from training.checkpoint import load_weights
 from training.classification import ClassificationLoss
 from training.loading import in_workers
@@ -112,13 +113,15 @@ def load_inks(sources: Sequence[DigitSource], root: Path, spec: DigitPreprocessi
 
 def _chosen(source: DigitSource, root: Path) -> DigitSet:
     digits = read_digits(root / source.folder, source.split)
-    if source.sources is None:
+    if source.sources is not None:
+        missing = sorted(set(source.sources) - set(digits.sources.tolist()))
+        if missing:
+            known = ", ".join(sorted(set(digits.sources.tolist())))
+            raise ConfigurationError(source.folder, f"has no source {missing[0]!r}", expected=f"one of {known}")
+        digits = digits.select(np.isin(digits.sources, source.sources))
+    if source.limit is None:
         return digits
-    missing = sorted(set(source.sources) - set(digits.sources.tolist()))
-    if missing:
-        known = ", ".join(sorted(set(digits.sources.tolist())))
-        raise ConfigurationError(source.folder, f"has no source {missing[0]!r}", expected=f"one of {known}")
-    return digits.select(np.isin(digits.sources, source.sources))
+    return digits.select(_some(np.arange(len(digits.labels)), source.limit, seed=0))
 
 
 class _AugmentedBatches(Dataset[DigitBatch]):
@@ -134,7 +137,8 @@ class _AugmentedBatches(Dataset[DigitBatch]):
     def __getitem__(self, number: int) -> DigitBatch:
         plan = self.plans[number]
         made = augmented_frames(self.augmenter, self.examples, plan, self.recipe)
-        return DigitBatch(torch.from_numpy(made.frames), torch.from_numpy(made.labels), plan.seed)
+        frames = varied(made.frames, self.recipe.regularization.input.policy, plan.seed, moves=True)
+        return DigitBatch(torch.from_numpy(frames), torch.from_numpy(made.labels), plan.seed)
 
 
 def augmented_frames(

@@ -22,6 +22,7 @@ from data.readers.detectionset import DetectionSet, as_fish, joined_detections
 from data.sampling import hold_out, spread_over_clips
 from models.detector import BoxTargets
 from models.segmenter import MASK_STRIDE, MaskTargets
+from training.augmentation.policies import varied
 from training.augmentation.scenes import LabelledPicture, SceneAugmenter
 from training.augmentation.windows import Pose, moved_mask, pose_matrix
 from training.loading import in_workers
@@ -54,6 +55,7 @@ class SceneBatches(Dataset[SceneBatch]):
     def __init__(self, pictures: DetectionSet, recipe: SceneRecipe, plans: Sequence[ScenePlan]) -> None:
         self.pictures, self.plans = pictures, plans
         plain = recipe.augmentation.model_copy(update={"mosaic": 0.0, "mixup": 0.0, "copy_paste": 0.0})
+        self.policy = recipe.regularization.input.policy
         self.size_wh = recipe.scene_wh
         self.mixing = SceneAugmenter(recipe.augmentation, self.size_wh)
         self.plain = SceneAugmenter(plain, self.size_wh)
@@ -71,7 +73,8 @@ class SceneBatches(Dataset[SceneBatch]):
             return labelled(self.pictures, int(rng.integers(len(self.pictures))), self.size_wh)
 
         scenes = [augmenter.scene(another, labelled(self.pictures, int(i), self.size_wh)) for i in plan.indices]
-        return SceneBatch(torch.from_numpy(np.stack([scene.image for scene in scenes])), targets(scenes), plan.seed)
+        frames = varied(np.stack([scene.image for scene in scenes]), self.policy, plan.seed, moves=False)
+        return SceneBatch(torch.from_numpy(frames), targets(scenes), plan.seed)
 
 
 def labelled(pictures: DetectionSet, index: int, size_wh: tuple[int, int]) -> LabelledPicture:
