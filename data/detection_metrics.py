@@ -3,6 +3,8 @@
 Average precision is COCO's: 101 points of recall, at most 100 detections of a class in a picture, areas in pixels of
 the picture. It is NaN where there are no boxes to find. Where pictures are not exhaustively labelled, a right
 detection of an unlabelled thing counts as wrong, so precision and average precision are lower bounds there.
+
+Where masks are given, overlaps and areas are those of masks; a labelled object without a mask is taken for its box.
 """
 
 from __future__ import annotations
@@ -18,10 +20,14 @@ from numpy.typing import NDArray
 
 from data.boxes import areas, ious, to_xywh
 from data.detections import Detections
+from data.masks import Mask, area, mask_ious
 from data.readers.detectionset import DetectionSet
+from data.rle import rle
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+MaskRows = Sequence[Sequence[Mask]]
+"""The masks of each picture, one for each of its detections."""
 
 SIZES: Final = {
     "tiny": (0.0, 16.0**2),
@@ -120,30 +126,48 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else math.nan
 
 
-def score_detections(truth: DetectionSet, found: Sequence[Detections]) -> DetectionScores:
+def score_detections(
+    truth: DetectionSet, found: Sequence[Detections], masks: MaskRows | None = None
+) -> DetectionScores:
     """COCO's metrics.
 
     Args:
         truth: N pictures with boxes.
         found: What was detected in each of them, labels counting into `truth.names`.
+        masks: The detections' masks, where they are to be scored and not the boxes.
 
     Raises:
         ValueError: There are not as many answers as pictures.
     """
     _as_many(truth, found)
-    whole = _coco(truth, found)
+    whole = _coco(truth, found, masks)
     sites = np.unique(truth.sites)
     return DetectionScores(
         pictures=len(truth),
         overall=whole[0],
         sizes=dict(zip(SIZES, whole[1:], strict=True)),
-        sites={str(site): _of_site(truth, found, site) for site in sites} if len(sites) > 1 else {},
+        sites={str(site): _of_site(truth, found, masks, site) for site in sites} if len(sites) > 1 else {},
     )
 
 
-def _of_site(truth: DetectionSet, found: Sequence[Detections], site: str) -> AveragePrecision:
+def _of_site(truth: DetectionSet, found: Sequence[Detections], masks: MaskRows | None, site: str) -> AveragePrecision:
     here = np.flatnonzero(truth.sites == site)
-    return _coco(truth.select(here), [found[int(i)] for i in here])[0]
+    own = None if masks is None else [masks[int(i)] for i in here]
+    return _coco(truth.select(here), [found[int(i)] for i in here], own)[0]
+
+
+def truth_masks(truth: DetectionSet) -> list[tuple[Mask, ...]]:
+    """The masks of each picture's boxes; where there is none, the whole pixels of the box."""
+    rows = truth.masks or [(None,) * len(boxes) for boxes in truth.xyxy]
+    return [
+        tuple(_box_mask(box) if mask is None else mask for mask, box in zip(own, boxes, strict=True))
+        for own, boxes in zip(rows, truth.xyxy, strict=True)
+    ]
+
+
+def _box_mask(box: NDArray[np.float32]) -> Mask:
+    left, top, right, bottom = (int(side) for side in np.round(box))
+    return Mask(left, top, np.ones((max(0, bottom - top), max(0, right - left)), np.bool_))
 
 
 def _as_many(truth: DetectionSet, found: Sequence[Detections]) -> None:
@@ -151,15 +175,19 @@ def _as_many(truth: DetectionSet, found: Sequence[Detections]) -> None:
         raise ValueError(f"{len(found)} answers for {len(truth)} pictures")
 
 
-def _coco(truth: DetectionSet, found: Sequence[Detections]) -> list[AveragePrecision]:
+def _coco(truth: DetectionSet, found: Sequence[Detections], masks: MaskRows | None) -> list[AveragePrecision]:
     """Metrics over all areas, then over each of `SIZES`."""
     ranges = [_ALL, *SIZES.values()]
+    true_masks = None if masks is None else truth_masks(truth)
     sides = [areas(boxes) for boxes in truth.xyxy]
+    if true_masks is not None:
+        sides = [np.array([area(mask) for mask in own], np.float32) for own in true_masks]
     counts = [sum(int(np.count_nonzero((low <= one) & (one <= high))) for one in sides) for low, high in ranges]
     if not truth.boxes:
         return [AveragePrecision(0, math.nan, math.nan, math.nan)] * len(ranges)
     answers = [Detections(boxes, np.ones(len(boxes), np.float32), labels) for boxes, labels in _truth(truth)]
-    evaluation = COCOeval_faster(_dataset(truth, answers), _dataset(truth, found), "bbox")
+    kind = "bbox" if masks is None else "segm"
+    evaluation = COCOeval_faster(_dataset(truth, answers, true_masks), _dataset(truth, found, masks), kind)
     evaluation.params.maxDets = [MOST_DETECTIONS]
     evaluation.params.areaRng = [list(one) for one in ranges]
     evaluation.params.areaRngLbl = ["all", *SIZES]
@@ -183,21 +211,26 @@ def _mean(values: Floats) -> float:
     return float(known.mean()) if known.size else math.nan
 
 
-def _dataset(truth: DetectionSet, found: Sequence[Detections]) -> COCO:
+def _dataset(truth: DetectionSet, found: Sequence[Detections], masks: MaskRows | None) -> COCO:
     """Detections (or boxes, each of score 1) as COCO's dictionaries; everything is numbered from 1."""
     entries: list[dict[str, Any]] = []
     for picture, one in enumerate(found, 1):
         parts = to_xywh(one.xyxy.astype(np.float32)).tolist(), one.scores.tolist(), one.labels.tolist()
-        for xywh, score, label in zip(*parts, strict=True):
+        for number, (xywh, score, label) in enumerate(zip(*parts, strict=True)):
             entry = {"id": len(entries) + 1, "image_id": picture, "category_id": label + 1, "bbox": xywh}
             entries.append(entry | {"area": xywh[2] * xywh[3], "score": score, "iscrowd": 0})
+            if masks is not None:
+                mask = masks[picture - 1][number]
+                entries[-1] |= {"area": area(mask), "segmentation": rle(mask, truth.size_wh(picture - 1))}
     sizes = enumerate(truth.sizes_wh.tolist(), 1)
     images = [{"id": number, "width": width, "height": height} for number, (width, height) in sizes]
     categories = [{"id": number, "name": name} for number, name in enumerate(truth.names, 1)]
     return COCO({"images": images, "annotations": entries, "categories": categories})
 
 
-def judge(truth: DetectionSet, found: Sequence[Detections], overlap: float = RIGHT_FROM) -> Judged:
+def judge(
+    truth: DetectionSet, found: Sequence[Detections], overlap: float = RIGHT_FROM, masks: MaskRows | None = None
+) -> Judged:
     """Say of every detection whether it is right, as COCO does.
 
     The surest detection takes the box of its class that it overlaps most, if by `overlap` or more; then the next takes
@@ -207,7 +240,12 @@ def judge(truth: DetectionSet, found: Sequence[Detections], overlap: float = RIG
         ValueError: There are not as many answers as pictures.
     """
     _as_many(truth, found)
-    parts = [_matched(one, *boxes, overlap) for one, boxes in zip(found, _truth(truth), strict=True)]
+    if masks is None:
+        overlaps = [ious(one.xyxy, boxes) for one, boxes in zip(found, truth.xyxy, strict=True)]
+    else:
+        overlaps = [mask_ious(one, other) for one, other in zip(masks, truth_masks(truth), strict=True)]
+    answers = zip(found, overlaps, truth.labels, strict=True)
+    parts = [_matched(one, shared, labels, overlap) for one, shared, labels in answers]
     counts = [np.bincount(labels, minlength=len(truth.names)) for labels in truth.labels]
     kept = [one.select(chosen) for one, (chosen, _) in zip(found, parts, strict=True)]
     scores = np.concatenate([np.zeros(0, np.float32), *(one.scores for one in kept)])
@@ -222,7 +260,7 @@ def judge(truth: DetectionSet, found: Sequence[Detections], overlap: float = RIG
 
 
 def _matched(
-    found: Detections, boxes: NDArray[np.float32], labels: NDArray[np.int64], overlap: float
+    found: Detections, overlaps: NDArray[np.float32], labels: NDArray[np.int64], overlap: float
 ) -> tuple[NDArray[np.int64], Bools]:
     """Indices of the detections that are looked at, and whether each is right."""
     chosen: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
@@ -231,7 +269,7 @@ def _matched(
         mine = np.flatnonzero(found.labels == label)
         mine = mine[np.argsort(-found.scores[mine], kind="stable")][:MOST_DETECTIONS]
         chosen.append(mine)
-        right.append(_taken_in_turn(ious(found.xyxy[mine], boxes[labels == label]), overlap))
+        right.append(_taken_in_turn(overlaps[np.ix_(mine, labels == label)], overlap))
     return np.concatenate(chosen), np.concatenate(right)
 
 

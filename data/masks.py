@@ -273,6 +273,12 @@ def mask_ious(one: Sequence[Mask], other: Sequence[Mask]) -> NDArray[np.float32]
     return np.array(found, np.float32).reshape(len(one), len(other))
 
 
+def coarse_picture(mask: Mask, size_wh: tuple[int, int], stride: int) -> NDArray[np.uint8]:
+    """(H / stride, W / stride) uint8 of a frame of that size: 1 where half or more of a block is inside."""
+    blocks = semantic([mask], size_wh).reshape(size_wh[1] // stride, stride, size_wh[0] // stride, stride)
+    return np.asarray(blocks.mean(axis=(1, 3)) >= INSIDE / 2).astype(np.uint8)
+
+
 def semantic(masks: Sequence[Mask], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
     """(H, W) uint8 picture of a frame of that size: 255 where there is any object, else 0."""
     picture = np.zeros((size_wh[1], size_wh[0]), np.uint8)

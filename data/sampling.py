@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,8 +79,10 @@ def _at_distances(length: int, count: int, rng: np.random.Generator) -> Indices:
     return (np.arange(count) * length + start) // max(1, count)
 
 
-def hold_out_sites(pictures: DetectionSet, share: float, seed: int = 0) -> tuple[Indices, Indices]:
-    """Hold out whole camera sites: frames of one site show the same rocks, and often the same fish.
+def hold_out(
+    pictures: DetectionSet, share: float, seed: int = 0, by: Literal["sites", "clips"] = "sites"
+) -> tuple[Indices, Indices]:
+    """Hold out whole camera sites: frames of one site show the same rocks, and often the same fish; or whole clips.
 
     Of many random choices of sites, the one whose share of the boxes, and of the pictures, is nearest to `share` is
     taken. Pictures whose site is not known are kept, and so is everything where fewer than two sites are known.
@@ -89,6 +91,7 @@ def hold_out_sites(pictures: DetectionSet, share: float, seed: int = 0) -> tuple
         pictures: What to share out.
         share: Part to hold out, between 0 and 1.
         seed: Of the choice.
+        by: What is held out whole. Clips of one site are alike: scores on them are higher than at a new site.
 
     Returns:
         Rising indices kept, and rising indices held out.
@@ -98,10 +101,11 @@ def hold_out_sites(pictures: DetectionSet, share: float, seed: int = 0) -> tuple
     """
     if not 0 < share < 1:
         raise ValueError(f"the share held out must lie between 0 and 1, not {share}")
-    sites = np.unique(pictures.sites[pictures.sites != ""])
+    groups = pictures.sites if by == "sites" else pictures.clips
+    sites = np.unique(groups[groups != ""])
     if len(sites) < 2:
         return np.arange(len(pictures)), np.zeros(0, np.int64)
-    weights = _weights(pictures, sites)
+    weights = _weights(pictures, groups, sites)
     rng = np.random.default_rng(seed)
     best, held = np.inf, sites[:0]
     for _ in range(_DRAWS):
@@ -111,13 +115,13 @@ def hold_out_sites(pictures: DetectionSet, share: float, seed: int = 0) -> tuple
         cut = int(misses.argmin())
         if misses[cut] < best - 1e-12:
             best, held = float(misses[cut]), sites[order[: cut + 1]]
-    is_held = np.isin(pictures.sites, held)
+    is_held = np.isin(groups, held)
     return np.flatnonzero(~is_held), np.flatnonzero(is_held)
 
 
-def _weights(pictures: DetectionSet, sites: NDArray[np.str_]) -> NDArray[np.float64]:
+def _weights(pictures: DetectionSet, groups: NDArray[np.str_], sites: NDArray[np.str_]) -> NDArray[np.float64]:
     """(S, 2) each site's share of the boxes and of the pictures of all these sites."""
     counts = np.array([len(boxes) for boxes in pictures.xyxy])
-    here = [pictures.sites == site for site in sites]
+    here = [groups == site for site in sites]
     weights = np.array([(counts[one].sum(), np.count_nonzero(one)) for one in here], np.float64)
     return np.asarray(weights / np.maximum(weights.sum(axis=0), 1.0), np.float64)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from data.boxes import Boxes
 from data.density import DenseCount
 from data.files import whole_file
+from data.masks import Mask, semantic
 from data.points import Points
 from data.preprocess import Image
 
@@ -99,6 +100,16 @@ def plot_points(
             axes.set_title(f"{len(truth[number])} true, {found[number].count:.1f} counted", fontsize=7)
     title = "true points green, found ones orange" if found else "training scenes with their points"
     figure.suptitle(title, fontsize=10)
+    _save(figure, path)
+
+
+def plot_masks(images: Sequence[Image], masks: Sequence[Sequence[Mask]], path: Path, columns: int = 4) -> None:
+    """A sheet of pictures (H, W, 3) BGR, each with its masks tinted."""
+    figure, grid = _scene_grid(len(images), columns)
+    for axes, image, own in zip(grid, images, masks, strict=False):
+        inside = semantic(own, (image.shape[1], image.shape[0]))[..., None] > 0
+        tinted = np.where(inside, image // 2 + np.array([127, 80, 0], np.uint8), image)
+        axes.imshow(tinted[..., ::-1])
     _save(figure, path)
 
 

@@ -13,6 +13,7 @@ from models.counting import Counter
 from models.pretrained import load_yolox_coco, measure_batch_norms
 from models.species import SpeciesNetwork, YoloxBackbone
 from models.yolox import YoloxNano
+from models.yolox_seg import YoloxNanoSeg
 from training.checkpoint import load_weights
 
 
@@ -38,14 +39,14 @@ def start_from(network: nn.Module, path: Path, images: Tensor) -> None:
     if path.suffix == ".safetensors":
         load_weights(network, path)
         return
-    if path.suffix != ".onnx" or not isinstance(network, YoloxNano | Counter):
+    if path.suffix != ".onnx" or not isinstance(network, YoloxNano | YoloxNanoSeg | Counter):
         raise ConfigurationError(
             path, "is nothing that this network can start from", expected="weights.safetensors of a run of it"
         )
     if isinstance(network, Counter):
         network.take(_coco_detector(path))
     else:
-        load_yolox_coco(network, path)
+        load_yolox_coco(network.base if isinstance(network, YoloxNanoSeg) else network, path)
     measure_batch_norms(network, images.split(8))
 
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data.boxes import Boxes
+from data.boxes import Boxes, ious
 from data.errors import InputError, ShankhaError
 from data.images import read_image
 from data.masks import Mask
@@ -27,6 +27,8 @@ FISH: Final = "fish"
 FISH_NAMES: Final = frozenset({FISH, "shark", "stingray", "luderick", "bream"})
 """Classes of the known datasets that a survey counts as fish."""
 
+_SAME: Final = 0.5
+"""Overlap (IoU) from which two labels are one object."""
 _DEEPFISH_NAME: Final = re.compile(r"((\d{4})_.+)_f\d+")
 
 
@@ -174,6 +176,31 @@ def _renamed(detections: DetectionSet, names: tuple[str, ...], known: Mapping[st
 
 def _kept_masks(masks: Masks, labels: Labels) -> Masks:
     return tuple(mask for mask, label in zip(masks, labels, strict=True) if label >= 0)
+
+
+def outlined_once(detections: DetectionSet) -> DetectionSet:
+    """The same pictures without boxes of what has an outline too.
+
+    People who outline fish may have boxed some of them before: a box without a mask that overlaps one of its class with
+    a mask by half or more is the same object, labelled twice. A set without masks stays as it is.
+    """
+    if detections.masks is None:
+        return detections
+    parts = zip(detections.xyxy, detections.labels, detections.masks, strict=True)
+    kept = [np.flatnonzero(~_doubles(*one)) for one in parts]
+    return replace(
+        detections,
+        xyxy=tuple(boxes[own] for boxes, own in zip(detections.xyxy, kept, strict=True)),
+        labels=tuple(labels[own] for labels, own in zip(detections.labels, kept, strict=True)),
+        masks=tuple(tuple(masks[i] for i in own) for masks, own in zip(detections.masks, kept, strict=True)),
+    )
+
+
+def _doubles(xyxy: Boxes, labels: Labels, masks: Masks) -> NDArray[np.bool_]:
+    """(n,) which boxes are those of another one that has a mask."""
+    plain = np.array([mask is None for mask in masks], np.bool_)
+    same: NDArray[np.bool_] = (labels[:, None] == labels[None]) & ~plain[None] & (ious(xyxy, xyxy) >= _SAME)
+    return np.asarray(plain & same.any(axis=1))
 
 
 def joined_detections(name: str, sets: Sequence[DetectionSet]) -> DetectionSet:

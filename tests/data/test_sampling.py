@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from data.readers import read_detections
-from data.sampling import hold_out_sites, spread_over_clips
+from data.sampling import hold_out, spread_over_clips
 from tests.data.pictures import detection_set
 
 lengths = st.lists(st.integers(1, 60), min_size=1, max_size=12)
@@ -103,19 +103,19 @@ def test_nothing_to_draw_from() -> None:
 )
 def test_sites_lie_wholly_on_one_side(pictures: list[tuple[str, int]], share: float, seed: int) -> None:
     found = detection_set([[BOX] * count for _, count in pictures], sites=[site for site, _ in pictures])
-    kept, held = hold_out_sites(found, share, seed)
+    kept, held = hold_out(found, share, seed)
     assert sorted([*kept, *held]) == list(range(len(pictures)))
     assert not set(found.sites[kept]) & set(found.sites[held])
     assert len(held) > 0 or len(set(found.sites)) == 1
     assert len(kept) > 0
-    again = hold_out_sites(found, share, seed)
+    again = hold_out(found, share, seed)
     assert [one.tolist() for one in again] == [kept.tolist(), held.tolist()]
 
 
 def test_held_out_sites_have_the_share_of_boxes() -> None:
     counts = {"A": 10, "B": 30, "C": 20, "D": 40}
     sites = [site for site, count in counts.items() for _ in range(count)]
-    kept, held = hold_out_sites(detection_set([[BOX]] * 100, sites=sites), 0.2)
+    kept, held = hold_out(detection_set([[BOX]] * 100, sites=sites), 0.2)
     assert (len(kept), set(np.array(sites)[held])) == (80, {"C"})
 
 
@@ -124,29 +124,29 @@ def test_the_order_of_pictures_does_not_matter() -> None:
     sites = [f"site {n}" for n in rng.integers(0, 9, 200)]
     found = detection_set([[BOX] * int(n) for n in rng.integers(0, 4, 200)], sites=sites)
     order = rng.permutation(200)
-    held = {str(site) for site in found.sites[hold_out_sites(found, 0.3)[1]]}
+    held = {str(site) for site in found.sites[hold_out(found, 0.3)[1]]}
     shuffled = found.select(order)
-    assert held == {str(site) for site in shuffled.sites[hold_out_sites(shuffled, 0.3)[1]]}
+    assert held == {str(site) for site in shuffled.sites[hold_out(shuffled, 0.3)[1]]}
 
 
 def test_pictures_of_unknown_sites_are_kept() -> None:
     found = detection_set([[BOX]] * 6, sites=["", "A", "", "B", "", "C"])
-    kept, held = hold_out_sites(found, 0.3)
+    kept, held = hold_out(found, 0.3)
     assert len(held) == 1
     assert {0, 2, 4} <= set(kept.tolist())
     one_site = detection_set([[BOX]] * 3, sites=["A", "A", ""])
-    assert hold_out_sites(one_site, 0.5)[1].tolist() == []
+    assert hold_out(one_site, 0.5)[1].tolist() == []
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.2])
 def test_impossible_shares(share: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
-        hold_out_sites(detection_set([[BOX]]), share)
+        hold_out(detection_set([[BOX]]), share)
 
 
 def test_deepfish_sites_to_validate_on(shankha_data) -> None:
     train = read_detections(shankha_data / "fish" / "deepfish", "train")
-    kept, held = hold_out_sites(train, 0.15)
+    kept, held = hold_out(train, 0.15)
     assert not set(train.sites[kept]) & set(train.sites[held])
     assert train.select(held).boxes == pytest.approx(0.15 * train.boxes, rel=0.1)
     assert len(held) == pytest.approx(0.15 * len(train), rel=0.25)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from data.detection_metrics import score_detections
@@ -22,8 +25,19 @@ from training.task import Evaluation
 from training.tasks.scenes import SceneBatch, SceneBatches, SceneTask
 
 _SCORING_BATCH = 16
-_LEAST_SCORE = 0.01
+LEAST_SCORE = 0.01
 """Boxes of lower score change no metric worth reading, and cost the most time."""
+
+
+class Answer(NamedTuple):
+    """What a network says of one picture of `frame_wh` pixels: boxes (A, 4) in input pixels, scores (A, C), and from
+    one that outlines, coefficients (A, P) and prototypes (P, h, w)."""
+
+    frame_wh: tuple[int, int]
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    coefficients: NDArray[np.float32] | None = None
+    prototypes: NDArray[np.float32] | None = None
 
 
 class DetectionTask(SceneTask):
@@ -37,11 +51,16 @@ class DetectionTask(SceneTask):
     def network(self) -> nn.Module:
         """The recipe's network, started from its weights where it names some."""
         network = zoo.build(self.recipe.network.name, **self.recipe.network.options)
-        if not isinstance(network, Detector):
-            raise ConfigurationError("network.name", f"{self.recipe.network.name!r} finds no boxes")
+        fault = self.fault(network)
+        if fault:
+            raise ConfigurationError("network.name", f"{self.recipe.network.name!r} {fault}")
         if self.recipe.start_from is not None:
             start_from(network, self.root / self.recipe.start_from, self.sample_input(32))
         return network
+
+    def fault(self, network: nn.Module) -> str:
+        """Why a network cannot do this task; "" where it can."""
+        return "" if isinstance(network, Detector) else "finds no boxes"
 
     def loss(self, network: nn.Module, batch: SceneBatch, device: torch.device) -> Tensor:
         """The network's own loss on the batch, after the recipe's regularization."""
@@ -50,19 +69,23 @@ class DetectionTask(SceneTask):
         return network.loss(network(self.learning_inputs(batch, device)), batch.targets.to(device))
 
     @torch.no_grad()
-    def detect(self, network: nn.Module, pictures: DetectionSet, device: torch.device) -> list[Detections]:
-        """What the network (in evaluation mode) finds in every picture, in the picture's own pixels."""
-        found: list[Detections] = []
-        spec = self.recipe.preprocessing
+    def answers(self, network: nn.Module, pictures: DetectionSet, device: torch.device) -> Iterator[Answer]:
+        """The network's outputs (in evaluation mode) for every picture."""
         network.eval()
         for start in range(0, len(pictures), _SCORING_BATCH):
             images = [pictures.read(i) for i in range(start, min(len(pictures), start + _SCORING_BATCH))]
-            fitted = torch.from_numpy(np.stack([fit_frame(image, spec) for image in images]))
-            boxes, logits = network(self.inputs(fitted, device))
-            scores = logits.float().sigmoid().cpu().numpy()
-            for image, own, score in zip(images, boxes.float().cpu().numpy(), scores, strict=True):
-                found.append(in_frame(suppressed(own, score, _LEAST_SCORE), image.shape[1::-1], spec))
-        return found
+            fitted = torch.from_numpy(np.stack([fit_frame(image, self.recipe.preprocessing) for image in images]))
+            boxes, logits, *masks = network(self.inputs(fitted, device))
+            outputs = [one.float().cpu().numpy() for one in (boxes, logits.float().sigmoid(), *masks)]
+            for image, *own in zip(images, *outputs, strict=True):
+                yield Answer(image.shape[1::-1], *own)
+
+    def detect(self, network: nn.Module, pictures: DetectionSet, device: torch.device) -> list[Detections]:
+        """What the network (in evaluation mode) finds in every picture, in the picture's own pixels."""
+        return [
+            in_frame(suppressed(one.boxes, one.scores, LEAST_SCORE), one.frame_wh, self.recipe.preprocessing)
+            for one in self.answers(network, pictures, device)
+        ]
 
     def evaluate(self, network: nn.Module, device: torch.device) -> Evaluation:
         """COCO metrics on sites never trained on; the score is mAP50."""

@@ -64,6 +64,12 @@ class SceneBatches(Dataset[SceneBatch]):
         return len(self.plans)
 
     def __getitem__(self, number: int) -> SceneBatch:
+        scenes, seed = self.scenes(number), self.plans[number].seed
+        images = varied(np.stack([scene.image for scene in scenes]), self.policy, seed, moves=False)
+        return SceneBatch(torch.from_numpy(images), targets(scenes), seed)
+
+    def scenes(self, number: int) -> list[LabelledPicture]:
+        """The scenes of one batch."""
         plan = self.plans[number]
         augmenter = self.mixing if plan.mixed else self.plain
         augmenter.seed(plan.seed)
@@ -72,9 +78,7 @@ class SceneBatches(Dataset[SceneBatch]):
         def another() -> LabelledPicture:
             return labelled(self.pictures, int(rng.integers(len(self.pictures))), self.size_wh)
 
-        scenes = [augmenter.scene(another, labelled(self.pictures, int(i), self.size_wh)) for i in plan.indices]
-        frames = varied(np.stack([scene.image for scene in scenes]), self.policy, plan.seed, moves=False)
-        return SceneBatch(torch.from_numpy(frames), targets(scenes), plan.seed)
+        return [augmenter.scene(another, labelled(self.pictures, int(i), self.size_wh)) for i in plan.indices]
 
 
 def labelled(pictures: DetectionSet, index: int, size_wh: tuple[int, int]) -> LabelledPicture:
