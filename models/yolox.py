@@ -84,7 +84,10 @@ class CspLayer(nn.Module):
 
 
 class Focus(nn.Module):
-    """Every 2x2 block of pixels becomes one pixel of four times the channels, then a 3x3 convolution."""
+    """Every 2x2 block of pixels becomes one pixel of four times the channels, then a 3x3 convolution.
+
+    Done as the 6x6 convolution of stride 2 that it equals: engines move the blocks slowly.
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -92,8 +95,10 @@ class Focus(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, H / 2, W / 2)."""
-        corners = [images[..., top::2, left::2] for left in (0, 1) for top in (0, 1)]
-        return self.conv(torch.cat(corners, dim=1))
+        convolution, norm, activation = self.conv
+        blocks = convolution.weight.unflatten(1, (2, 2, -1))  # (outputs, left, top, inputs, row of blocks, column)
+        weights = blocks.permute(0, 3, 4, 2, 5, 1).flatten(4, 5).flatten(2, 3)
+        return activation(norm(functional.conv2d(images, weights, stride=2, padding=2)))
 
 
 class PyramidPooling(nn.Module):
@@ -223,8 +228,6 @@ class YoloxNano(Detector):
         super().__init__()
         self.classes = classes
         self.backbone = Backbone()
-        stages = ("backbone.stage8", "backbone.stage16", "backbone.stage32")
-        self.feature_maps = dict(zip(stages, WIDTHS[2:], strict=True))
         self.neck = Neck()
         self.heads = nn.ModuleList(LevelHead(width, classes) for width in WIDTHS[2:])
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from data.errors import ConfigurationError, FileAccessError, InputError
 from data.frames import FramePreprocessing, fit_frame, frames_input
 from models.pretrained import load_yolox_coco, measure_batch_norms
-from models.yolox import DepthwiseConv, YoloxNano, joint_logits
+from models.yolox import DepthwiseConv, Focus, YoloxNano, joint_logits
 
 SIZE = FramePreprocessing(size_wh=(416, 416))
 
@@ -51,6 +51,12 @@ def reference(coco_file: Path, picture: Tensor) -> tuple[np.ndarray, np.ndarray,
     width, height = np.exp(raw[0, :, 2]) * stride, np.exp(raw[0, :, 3]) * stride
     boxes = np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=1)
     return boxes, raw[0, :, 4], raw[0, :, 5:]
+
+
+def test_the_stem_is_a_convolution_over_blocks_of_pixels() -> None:
+    stem, images = Focus(3, 16).eval(), torch.rand(2, 3, 12, 18)
+    corners = [images[..., top::2, left::2] for left in (0, 1) for top in (0, 1)]
+    torch.testing.assert_close(stem(images), stem.conv(torch.cat(corners, dim=1)))
 
 
 def test_with_coco_weights_the_network_is_the_files_graph(coco_file: Path, picture: Tensor) -> None:
