@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from apps.fish.counts import CountSettings, Period, count
 from apps.fish.footage import ChapterAccount, Deployment, FootageProblem
+from apps.fish.parts.reading import KeptPart, read_parts
 from apps.fish.records import DeploymentRecords, Observations, joined
 from apps.fish.results import ChapterResult, DeploymentResult
 from apps.fish.segments import Segment, observations
@@ -45,6 +46,7 @@ def result_of(
     tracking: TrackingSettings,
     settings: CountSettings,
     problems: Sequence[FootageProblem],
+    parts: Sequence[KeptPart] = (),
 ) -> DeploymentResult:
     """Join the chapters of a deployment, follow the fish through them and count.
 
@@ -55,17 +57,21 @@ def result_of(
         tracking: How detections become tracks.
         settings: What is counted.
         problems: What is wrong with its footage.
+        parts: What the ledger keeps of the parts of the survey.
 
     Raises:
         ArgumentError: A line leaves the frame.
+        InputError: What is kept of a part is damaged.
     """
-    chapters, parts = _in_sequence(read, names)
-    tracked = track(joined(parts) if parts else Observations.none(names), tracking)
+    chapters, seen = _in_sequence(read, names)
+    tracked = track(joined(seen) if seen else Observations.none(names), tracking)
+    tracked, found = read_parts(tracked, parts)
     period = Period((deployment.metadata.period_start if deployment.metadata else None) or 0.0)
     size_wh = chapters[0].size_wh if chapters else (0, 0)
     counts = count(tracked, period, settings, size_wh)
     records = DeploymentRecords(deployment.opcode, tuple(chapter.label for chapter in chapters), tracked)
-    return DeploymentResult(deployment, tuple(chapters), records, counts, settings, tuple(problems))
+    result = DeploymentResult(deployment, tuple(chapters), records, counts, settings, tuple(problems))
+    return replace(result, species=found.species, outlines=found.outlines, dense=found.dense)
 
 
 def _in_sequence(read: Sequence[ReadChapter], names: tuple[str, ...]) -> tuple[list[ChapterResult], list[Observations]]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
 from apps.fish.footage import ChapterAccount, ChapterReader, ResumePoint, SampledFrame, Sampling
 from apps.fish.identity import identify
 from apps.fish.overlap import ahead
+from apps.fish.parts.found import PartName
+from apps.fish.parts.looking import Lookers
 from apps.fish.segments import SEGMENT, Segment, Stretch
 from data.detections import Detections
 from data.errors import InputError
@@ -64,13 +67,19 @@ class ChangedError(InputError):
 
 @dataclass(frozen=True)
 class ChapterJob:
-    """A chapter to detect: `content` as `identify` tells it, from segment `number` on, which begins at `resume`."""
+    """A chapter to detect: `content` as `identify` tells it, from segment `number` on, which begins at `resume`.
+
+    The `parts` of the survey look at its frames. Segments that are `known`, those from `number` on, are not detected
+    again: only the parts look at them.
+    """
 
     path: Path
     content: str
     sampling: Sampling
     number: int = 0
     resume: ResumePoint | None = None
+    parts: tuple[PartName, ...] = ()
+    known: tuple[Segment, ...] = ()
 
 
 def chapter_key(content: str, model: Model, sampling: Sampling) -> str:
@@ -79,7 +88,9 @@ def chapter_key(content: str, model: Model, sampling: Sampling) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def detect_chapter(job: ChapterJob, detector: FrameDetector) -> Generator[Segment | ChapterAccount, None, None]:
+def detect_chapter(
+    job: ChapterJob, detector: FrameDetector, lookers: Lookers
+) -> Generator[Segment | ChapterAccount, None, None]:
     """Detect fish in a chapter: its segments, in order, then its account.
 
     Decoding goes on in a thread of its own while frames are detected and while the caller deals with a segment.
@@ -91,13 +102,19 @@ def detect_chapter(job: ChapterJob, detector: FrameDetector) -> Generator[Segmen
     _check_unchanged(job)
     with contextlib.closing(ChapterReader(job.path, job.sampling, job.resume)) as reader:
         number = job.number
+        known = deque(job.known)
         stretch = Stretch()
+        lookers.drop()
         with contextlib.closing(ahead(_batches(reader), _AHEAD)) as batches:
             for batch in batches:
-                stretch.add(batch.frames, detector.detect([frame.image for frame in batch.frames]))
+                found = _recalled(batch, known[0], len(stretch), job) if known else _detected(batch, detector)
+                stretch.add(batch.frames, found)
+                lookers.look(job.parts, batch.frames, found)
                 if batch.resume is not None:
-                    yield stretch.end(number, batch.resume)
+                    yield replace(stretch.end(number, batch.resume), looks=lookers.end(job.parts))
                     number, stretch = number + 1, Stretch()
+                    if known:
+                        known.popleft()
         account = reader.account
     _check_unchanged(job)
     yield account
@@ -124,7 +141,23 @@ def _batches(reader: ChapterReader) -> Iterator[_Batch]:
         yield _Batch(frames, reader.resume_point)
 
 
+def _detected(batch: _Batch, detector: FrameDetector) -> list[Detections]:
+    return detector.detect([frame.image for frame in batch.frames])
+
+
+def _recalled(batch: _Batch, known: Segment, start: int, job: ChapterJob) -> list[Detections]:
+    """What was detected earlier in the frames of a batch; its first is that sample of the segment."""
+    end = start + len(batch.frames)
+    if known.frame[start:end].tolist() != [frame.frame for frame in batch.frames]:
+        raise _changed(job)
+    return [known.detections(sample) for sample in range(start, end)]
+
+
 def _check_unchanged(job: ChapterJob) -> None:
     if identify(job.path).content != job.content:
-        cure = "wait until it is copied completely, and run the same command again"
-        raise ChangedError(job.path, "changed while it was surveyed", cure=cure)
+        raise _changed(job)
+
+
+def _changed(job: ChapterJob) -> ChangedError:
+    cure = "wait until it is copied completely, and run the same command again"
+    return ChangedError(job.path, "changed while it was surveyed", cure=cure)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -17,7 +18,19 @@ from apps.fish.detecting import ChangedError, DetectorSource, Model
 from apps.fish.footage import ChapterAccount, Deployment, FootageProblem, Sampling
 from apps.fish.ledger import ChapterState, Ledger
 from apps.fish.naming import SUMMARY
-from apps.fish.planning import PlannedChapter, PlannedDeployment, Task, deployment_key, plan, tasks_left, twins
+from apps.fish.parts.asked import AskedParts, ReadyPart, left_out, problems_of
+from apps.fish.parts.found import LeftOut, PartName
+from apps.fish.parts.reading import KeptPart
+from apps.fish.planning import (
+    PlannedChapter,
+    PlannedDeployment,
+    Task,
+    deployment_key,
+    missing_parts,
+    plan,
+    tasks_left,
+    twins,
+)
 from apps.fish.progress import SurveyProgress
 from apps.fish.publishing import Results
 from apps.fish.report.survey_files import folders_of
@@ -25,7 +38,7 @@ from apps.fish.report.writing import write_report
 from apps.fish.results import DeploymentResult
 from apps.fish.segments import Segment
 from apps.fish.tracking import TrackingSettings
-from apps.fish.workers import Outcome, detect_chapters
+from apps.fish.workers import Models, Outcome, detect_chapters
 from data.errors import ArgumentError, InputError, ShankhaError
 from data.files import write_text
 
@@ -36,7 +49,7 @@ STATUSES: Final[tuple[Status, ...]] = ("complete", "incomplete", "failed", "wait
 
 @dataclass(frozen=True)
 class SurveySettings:
-    """What is surveyed and how; `source` is where the detector comes from."""
+    """What is surveyed and how; `source` is where the detector comes from, `parts` what else was asked for."""
 
     disk: Path
     source: DetectorSource
@@ -44,13 +57,15 @@ class SurveySettings:
     counting: CountSettings
     tracking: TrackingSettings
     workers: int
+    parts: AskedParts = field(default_factory=AskedParts)
 
 
 @dataclass
 class Round:
     """What came of a round: the status of each deployment in order, problems, and what was there before.
 
-    `seconds` of footage were read in this and earlier rounds, `new_seconds` in this one.
+    `seconds` of footage were read in this and earlier rounds, `new_seconds` in this one. `without` lists, for each part
+    that was asked for, the deployments that go without it.
     """
 
     statuses: dict[str, Status] = field(default_factory=dict)
@@ -60,6 +75,7 @@ class Round:
     seconds: float = 0.0
     new_seconds: float = 0.0
     resumed: int = 0
+    without: dict[PartName, list[str]] = field(default_factory=dict)
 
     def count(self, status: Status) -> int:
         """Deployments of that status."""
@@ -75,6 +91,8 @@ class Survey:
         self.ledger = ledger
         self.results = results
         self.console = console
+        if settings.parts.ready:
+            ledger.make_room_for_looks()
         self._said: set[FootageProblem] = set()
 
     def say(self, problem: FootageProblem) -> None:
@@ -98,7 +116,7 @@ class Survey:
         settings = self.settings
         self.results.begin()
         planned = plan(found, settings.disk, self.model, settings.sampling, arriving)
-        running = _Running(self, planned, [*problems, *twins(planned)])
+        running = _Running(self, planned, [*problems, *problems_of(settings.parts.left_out), *twins(planned)])
         running.detect()
         for opcode in self.ledger.deployments():
             if opcode not in running.outcome.statuses:
@@ -126,7 +144,7 @@ class Survey:
     def summary(self, outcome: Round) -> dict[str, Any]:
         """The numbers of a round, the same however often it was interrupted."""
         counting = self.settings.counting
-        return {
+        found = {
             "model": self.model.name,
             "every": str(self.settings.sampling),
             "threshold": counting.threshold,
@@ -136,6 +154,15 @@ class Survey:
             "samples": outcome.samples,
             "footage_seconds": round(outcome.seconds, 3),
             "problems": len(outcome.problems),
+        }
+        if not self.settings.parts.names:
+            return found
+        models = {part.name: part.model.name for part in self.settings.parts.ready}
+        return found | {
+            "parts": {
+                name: {"model": models.get(name), "deployments_without": outcome.without.get(name, [])}
+                for name in self.settings.parts.names
+            }
         }
 
 
@@ -147,9 +174,11 @@ class _Running:
         self.ledger = survey.ledger
         self.outcome = Round(problems=problems)
         self.errors: dict[str, ShankhaError] = {}
+        self.part_faults: dict[tuple[str, PartName], ShankhaError] = {}
         for problem in problems:
             self.survey.say(problem)
-        self.tasks = tasks_left(planned, self.ledger, survey.settings.sampling)
+        self.parts = survey.settings.parts.ready
+        self.tasks = tasks_left(planned, self.ledger, survey.settings.sampling, self.parts)
         self.missing = {task.chapter.key for task in self.tasks}
         self.waiting = list(planned)
 
@@ -157,7 +186,8 @@ class _Running:
         """Do all jobs; finish each deployment as soon as nothing of it is left to do."""
         settings = self.survey.settings
         jobs = [task.job for task in self.tasks]
-        outcomes = detect_chapters(jobs, settings.source, settings.workers)
+        models = Models(settings.source, tuple(part.source for part in self.parts))
+        outcomes = detect_chapters(jobs, models, settings.workers, self._known)
         with contextlib.closing(outcomes), SurveyProgress(self.survey.console, self.tasks) as progress:
             self._finish_ready(progress)
             seen = [task.done for task in self.tasks]
@@ -171,10 +201,22 @@ class _Running:
                 if not isinstance(outcome, Segment):
                     self._finish_ready(progress)
 
+    def _known(self, position: int, number: int) -> tuple[Segment, ...]:
+        """The segments of a task's chapter that are detected already, from that number on."""
+        return tuple(self.ledger.segments(self.tasks[position].chapter.key, number))
+
     def _keep(self, task: Task, outcome: Outcome) -> None:
         key = task.chapter.key
         if isinstance(outcome, Segment):
-            self.ledger.add(key, outcome)
+            looks = {part.key: outcome.looks.get(part.name) for part in self.parts}
+            found = {part: look for part, look in looks.items() if isinstance(look, bytes)}
+            if outcome.number < task.known:
+                self.ledger.add_looks(key, outcome.number, found)
+            else:
+                self.ledger.add(key, outcome, found)
+            for name, look in outcome.looks.items():
+                if isinstance(look, ShankhaError):
+                    self.part_faults.setdefault((key, name), look)
             return
         self.missing.discard(key)
         if isinstance(outcome, ChapterAccount):
@@ -200,24 +242,22 @@ class _Running:
             self.survey.results.withdraw(opcode)
             return "waiting" if planned.arriving else "failed"
         settings = self.survey.settings
-        key = deployment_key(planned, states, problems, (self.survey.model, settings.tracking, settings.counting))
+        left_out = self._left_out(planned, states)
+        problems += problems_of(left_out)
+        parts = [part for part in self.parts if part.name not in {one.part for one in left_out}]
+        models = self.survey.model, settings.tracking, settings.counting
+        key = deployment_key(planned, states, problems, models, parts)
         if self.survey.results.holds(opcode, key):
             self.outcome.resumed += 1
-        elif not self._publish(planned, states, problems, key):
+        elif not self._publish(opcode, lambda: self._result(planned, states, problems, parts, left_out), key):
             return "failed"
         lost = not planned.deployment.complete or any(problem.loss for problem in problems)
         return "incomplete" if lost else "complete"
 
-    def _publish(
-        self,
-        planned: PlannedDeployment,
-        states: Sequence[ChapterState | None],
-        problems: Sequence[FootageProblem],
-        key: str,
-    ) -> bool:
-        opcode = planned.deployment.opcode
+    def _publish(self, opcode: str, counted: Callable[[], DeploymentResult], key: str) -> bool:
+        """Count and write; what was counted is given up as soon as it is written."""
         try:
-            hidden = self.survey.results.publish(self._result(planned, states, problems), key)
+            hidden = self.survey.results.publish(counted(), key)
         except (ArgumentError, InputError) as error:
             self.survey.results.withdraw(opcode)
             problem = FootageProblem.of(error, "not_counted", opcode=opcode)
@@ -229,14 +269,41 @@ class _Running:
             self.survey.say(problem)
         return True
 
+    def _left_out(self, planned: PlannedDeployment, states: Sequence[ChapterState | None]) -> list[LeftOut]:
+        """The parts that this deployment goes without; it is told and kept at once."""
+        left = {one.part: one for one in self.survey.settings.parts.left_out}
+        for chapter, state in zip(planned.chapters, states, strict=True):
+            for name in missing_parts(self.ledger, chapter.key, state, self.parts):
+                unfinished = InputError(chapter.path, "its reading was broken off", cure="run the same command again")
+                fault = self.part_faults.get((chapter.key, name), unfinished)
+                left.setdefault(name, left_out(name, fault))
+        for one, problem in zip(left.values(), problems_of([*left.values()]), strict=True):
+            self.outcome.without.setdefault(one.part, []).append(planned.deployment.opcode)
+            if problem not in self.outcome.problems:
+                self.outcome.problems.append(problem)
+            self.survey.say(problem)
+        return [*left.values()]
+
     def _result(
-        self, planned: PlannedDeployment, states: Sequence[ChapterState | None], problems: Sequence[FootageProblem]
+        self,
+        planned: PlannedDeployment,
+        states: Sequence[ChapterState | None],
+        problems: Sequence[FootageProblem],
+        parts: Sequence[ReadyPart],
+        left_out: Sequence[LeftOut],
     ) -> DeploymentResult:
         """What the ledger holds of the deployment, counted; what was read of the ledger is given up again."""
         settings, names = self.survey.settings, self.survey.model.names
         read = [self._read(part, state) for part, state in zip(planned.chapters, states, strict=True) if state]
-        result = result_of(planned.deployment, read, names, settings.tracking, settings.counting, problems)
-        return replace(result, model=self.survey.model, sampling=settings.sampling)
+        kept = [self._kept(part, planned, states) for part in parts]
+        result = result_of(planned.deployment, read, names, settings.tracking, settings.counting, problems, kept)
+        return replace(result, model=self.survey.model, sampling=settings.sampling, left_out=tuple(left_out))
+
+    def _kept(self, part: ReadyPart, planned: PlannedDeployment, states: Sequence[ChapterState | None]) -> KeptPart:
+        chapters = [one.key for one, state in zip(planned.chapters, states, strict=True) if state]
+        return KeptPart(
+            part.model, self.ledger.path, tuple(partial(self.ledger.looks, key, part.key) for key in chapters)
+        )
 
     def _read(self, part: PlannedChapter, state: ChapterState) -> ReadChapter:
         return ReadChapter(part.path, part.label, tuple(self.ledger.segments(part.key)), state.account)

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -46,6 +47,16 @@ CREATE TABLE deployments (
     files TEXT NOT NULL
 );
 """
+_LOOKS: Final = """
+CREATE TABLE IF NOT EXISTS looks (
+    key TEXT NOT NULL REFERENCES chapters ON DELETE CASCADE,
+    part TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    block BLOB NOT NULL,
+    PRIMARY KEY (key, part, number)
+)
+"""
+"""Only in the ledgers of surveys that do more than to find fish."""
 _UNWRITABLE: Final = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -101,6 +112,11 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self._db.close()
 
+    def make_room_for_looks(self) -> None:
+        """Prepare for parts of the survey; what they found is dropped with its chapter."""
+        with self._told(), self._transaction():
+            self._db.execute(_LOOKS)
+
     def chapter(self, key: str) -> ChapterState | None:
         """How far the chapter is; None where nothing is kept of it."""
         with self._told():
@@ -125,8 +141,8 @@ class Ledger:
             self._db.execute("DELETE FROM chapters WHERE key = ?", (key,))
             self._db.execute("INSERT INTO chapters VALUES (?, ?, ?, NULL)", (key, label, changed_ns))
 
-    def add(self, key: str, segment: Segment) -> None:
-        """Keep the chapter's next segment.
+    def add(self, key: str, segment: Segment, looks: Mapping[str, bytes] = MappingProxyType({})) -> None:
+        """Keep the chapter's next segment, and what parts of the survey found in it, by their keys.
 
         Raises:
             FileAccessError: The disk is full. What was kept before stays.
@@ -134,6 +150,16 @@ class Ledger:
         row = key, segment.number, len(segment), segment.resume.model_dump_json(), segment.packed()
         with self._told(), self._transaction():
             self._db.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?)", row)
+            self._keep_looks(key, segment.number, looks)
+
+    def add_looks(self, key: str, number: int, looks: Mapping[str, bytes]) -> None:
+        """Keep what parts of the survey found in a segment that is there already."""
+        with self._told(), self._transaction():
+            self._keep_looks(key, number, looks)
+
+    def _keep_looks(self, key: str, number: int, looks: Mapping[str, bytes]) -> None:
+        for part, block in looks.items():
+            self._db.execute("INSERT OR REPLACE INTO looks VALUES (?, ?, ?, ?)", (key, part, number, block))
 
     def finish(self, key: str, account: ChapterAccount) -> None:
         """Mark the chapter as detected to its end, or as far as it reads."""
@@ -146,15 +172,35 @@ class Ledger:
         with self._told(), self._transaction():
             self._db.execute("DELETE FROM chapters WHERE key = ?", (key,))
 
-    def segments(self, key: str) -> list[Segment]:
-        """The chapter's segments, in order."""
-        query = "SELECT block, number, resume FROM segments WHERE key = ? ORDER BY number"
+    def segments(self, key: str, start: int = 0) -> list[Segment]:
+        """The chapter's segments from that number on, in order."""
+        query = "SELECT block, number, resume FROM segments WHERE key = ? AND number >= ? ORDER BY number"
         with self._told():
-            rows = self._db.execute(query, (key,))
+            rows = self._db.execute(query, (key, start))
             return [
                 Segment.unpacked(block, number, ResumePoint.model_validate_json(resume))
                 for block, number, resume in rows
             ]
+
+    def resume_after(self, key: str, number: int) -> ResumePoint:
+        """Where the chapter goes on after that segment, which must be there."""
+        query = "SELECT resume FROM segments WHERE key = ? AND number = ?"
+        with self._told():
+            return ResumePoint.model_validate_json(self._db.execute(query, (key, number)).fetchone()[0])
+
+    def looked_at(self, key: str, part: str) -> int:
+        """How many segments of the chapter a part has looked at, without a gap from the first."""
+        query = "SELECT number FROM looks WHERE key = ? AND part = ? ORDER BY number"
+        with self._told():
+            numbers = [number for (number,) in self._db.execute(query, (key, part))]
+        return next((at for at, number in enumerate(numbers) if at != number), len(numbers))
+
+    def looks(self, key: str, part: str) -> Iterator[bytes]:
+        """What a part found in the chapter's segments, in order."""
+        query = "SELECT block FROM looks WHERE key = ? AND part = ? ORDER BY number"
+        with self._told():
+            for (block,) in self._db.execute(query, (key, part)):
+                yield block
 
     def deployments(self) -> dict[str, tuple[str, dict[str, str]]]:
         """What was written of each deployment, by opcode: the key that stands for it, and its files' hashes."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from apps.fish.counts import CountSettings
 from apps.fish.detecting import ChapterJob, Model, chapter_key
-from apps.fish.footage import ChapterReader, Deployment, FootageProblem, Sampling
+from apps.fish.footage import ChapterReader, Deployment, FootageProblem, ResumePoint, Sampling
 from apps.fish.identity import FileIdentity, identify
 from apps.fish.ledger import ChapterState, Ledger
 from apps.fish.naming import label_of
+from apps.fish.parts.asked import ReadyPart
+from apps.fish.parts.found import PartName
 from apps.fish.tracking import TrackingSettings
 from data.errors import ShankhaError
 
@@ -71,17 +73,24 @@ def plan(
 
 @dataclass(frozen=True)
 class Task:
-    """A job, the chapter and the deployment it is for, and seconds of footage: done before, and in all as stated."""
+    """A job, the chapter and the deployment it is for, seconds of footage, done before and in all as stated, and how
+    many segments the ledger holds: of those only the parts of the survey are missing."""
 
     job: ChapterJob
     chapter: PlannedChapter
     opcode: str
     done: float
     total: float
+    known: int = 0
 
 
-def tasks_left(planned: Sequence[PlannedDeployment], ledger: Ledger, sampling: Sampling) -> list[Task]:
-    """The jobs that the ledger does not hold, in order; of files with the same content one is read."""
+def tasks_left(
+    planned: Sequence[PlannedDeployment], ledger: Ledger, sampling: Sampling, parts: Sequence[ReadyPart] = ()
+) -> list[Task]:
+    """The jobs that the ledger does not hold, in order; of files with the same content one is read.
+
+    A chapter is read again for a part of the survey that has not looked at all of it, from where that part stopped.
+    """
     tasks = []
     seen = set()
     for one in planned:
@@ -93,9 +102,22 @@ def tasks_left(planned: Sequence[PlannedDeployment], ledger: Ledger, sampling: S
             if state is None or not _holds(state, chapter.identity):
                 ledger.begin(chapter.key, chapter.label, chapter.identity.changed_ns)
                 state = None
-            if state is None or state.account is None:
-                tasks.append(_task(chapter, one.deployment.opcode, state, sampling))
+            missing = missing_parts(ledger, chapter.key, state, parts)
+            if state is None or state.account is None or missing:
+                start = min([state.segments if state else 0, *missing.values()])
+                resume = ledger.resume_after(chapter.key, start - 1) if start else None
+                names = tuple(part.name for part in parts)
+                task = _task(chapter, one.deployment.opcode, start, resume, sampling, names)
+                tasks.append(replace(task, known=state.segments if state else 0))
     return tasks
+
+
+def missing_parts(
+    ledger: Ledger, key: str, state: ChapterState | None, parts: Sequence[ReadyPart]
+) -> dict[PartName, int]:
+    """The parts that have not looked at all segments of a chapter, and at how many each has, from the first on."""
+    looked = {part.name: ledger.looked_at(key, part.key) for part in parts} if state else {}
+    return {name: segments for name, segments in looked.items() if state and segments < state.segments}
 
 
 def twins(planned: Sequence[PlannedDeployment]) -> list[FootageProblem]:
@@ -117,15 +139,17 @@ def deployment_key(
     states: Sequence[ChapterState | None],
     problems: Sequence[FootageProblem],
     settings: tuple[Model, TrackingSettings, CountSettings],
+    parts: Sequence[ReadyPart] = (),
 ) -> str:
     """What stands for all that decides a deployment's files."""
     one = planned.deployment
-    parts = [str(_METHOD), version("shankha"), one.opcode, str(one.complete), repr(one.metadata), repr(settings)]
+    told = [str(_METHOD), version("shankha"), one.opcode, str(one.complete), repr(one.metadata), repr(settings)]
     for chapter, state in zip(planned.chapters, states, strict=True):
         account = state.account.model_dump_json() if state and state.account else ""
-        parts += [chapter.label, chapter.key, str(state.samples if state else 0), account]
-    parts += [repr((problem.kind, problem.file.name, problem.what, problem.loss)) for problem in problems]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        told += [chapter.label, chapter.key, str(state.samples if state else 0), account]
+    told += [part.key for part in parts]
+    told += [repr((problem.kind, problem.file.name, problem.what, problem.loss)) for problem in problems]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 def _holds(state: ChapterState, identity: FileIdentity) -> bool:
@@ -134,11 +158,16 @@ def _holds(state: ChapterState, identity: FileIdentity) -> bool:
     return whole or state.changed_ns == identity.changed_ns
 
 
-def _task(chapter: PlannedChapter, opcode: str, state: ChapterState | None, sampling: Sampling) -> Task:
-    resume = state.resume if state else None
-    number = state.segments if state else 0
+def _task(
+    chapter: PlannedChapter,
+    opcode: str,
+    start: int,
+    resume: ResumePoint | None,
+    sampling: Sampling,
+    parts: tuple[PartName, ...],
+) -> Task:
     content = chapter.identity.content if chapter.identity else ""
-    job = ChapterJob(chapter.path, content, sampling, number, resume)
+    job = ChapterJob(chapter.path, content, sampling, start, resume, parts)
     total = 0.0
     # What is wrong with the file will be told by the job.
     with contextlib.suppress(ShankhaError), contextlib.closing(ChapterReader(chapter.path, sampling)) as reader:

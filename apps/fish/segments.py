@@ -6,13 +6,14 @@ import io
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from apps.fish.footage import ResumePoint, SampledFrame
+from apps.fish.parts.looking import Looks
 from apps.fish.records import Observations, Samples, joined
 from data.boxes import Boxes, no_boxes
 from data.detections import Detections
@@ -28,7 +29,7 @@ class Segment:
 
     `number` counts from 0. `size_wh` is the frames' size in pixels. `frame` (S,) int64 and `file_seconds` (S,) float64
     are as in `Samples`; `sample` (N,) int64 counts into them; `xyxy` (N, 4), `scores` (N,) and `labels` (N,) are as in
-    `Observations`. The chapter goes on at `resume`.
+    `Observations`. The chapter goes on at `resume`. `looks` is what the parts of the survey found in it.
     """
 
     number: int
@@ -40,12 +41,18 @@ class Segment:
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
     resume: ResumePoint
+    looks: Looks = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.frame)
 
+    def detections(self, sample: int) -> Detections:
+        """What was found in one of its samples."""
+        rows = slice(*np.searchsorted(self.sample, [sample, sample + 1]).tolist())
+        return Detections(self.xyxy[rows], self.scores[rows], self.labels[rows])
+
     def packed(self) -> bytes:
-        """The arrays and the frames' size as one block of bytes, with checksums; `number` and `resume` stay out."""
+        """The arrays and the frames' size as one block of bytes, with checksums; all else stays out."""
         stream = io.BytesIO()
         columns = {name: getattr(self, name) for name in _COLUMNS}
         np.savez_compressed(stream, allow_pickle=False, size_wh=np.array(self.size_wh), **columns)
@@ -74,6 +81,10 @@ class Stretch:
         self._frames: list[tuple[int, float]] = []
         self._found: list[Detections] = []
         self._size_wh = (0, 0)
+
+    def __len__(self) -> int:
+        """Frames added."""
+        return len(self._frames)
 
     def add(self, frames: Sequence[SampledFrame], found: Sequence[Detections]) -> None:
         """The next frames and what was found in each."""

@@ -23,6 +23,8 @@ from apps.fish.ledger import Ledger
 from apps.fish.lines import Line
 from apps.fish.model import SHIPPED_MODEL, ArtifactSource
 from apps.fish.naming import PROBLEMS, REPORT
+from apps.fish.parts.asked import AskedParts
+from apps.fish.parts.sources import SHIPPED, DensePart, MasksPart, SpeciesPart
 from apps.fish.publishing import Results
 from apps.fish.report.stored import write_about
 from apps.fish.results import DeploymentResult, Writer
@@ -89,6 +91,19 @@ def survey(  # noqa: PLR0913, PLR0917  an option each
         list[str] | None,
         typer.Option("--line", metavar="X1,Y1,X2,Y2", help="Count crossings of this line: pixels or fractions."),
     ] = None,
+    species: Annotated[
+        str | None,
+        typer.Option(
+            "--species", metavar="ARTIFACT", help=f"Name fish with this model; {SHIPPED!r}: the one that comes along."
+        ),
+    ] = None,
+    masks: Annotated[
+        str | None, typer.Option("--masks", metavar="ARTIFACT", help=f"Outline fish with this model, or {SHIPPED!r}.")
+    ] = None,
+    dense: Annotated[
+        str | None,
+        typer.Option("--dense", metavar="ARTIFACT", help=f"Count dense schools with this model, or {SHIPPED!r}."),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option("--workers", min=1, help="Chapters read at once.", show_default="half the processor's cores"),
@@ -100,7 +115,8 @@ def survey(  # noqa: PLR0913, PLR0917  an option each
 
     Writes a folder a deployment, maxn.csv (MaxN and the other numbers of all deployments) and problems.csv (what a
     person must know about the footage, and what to do). Footage that cannot be read is listed and the rest goes on;
-    the exit code is 2 where any of it was not read to its end. The same command goes on where it was interrupted.
+    the exit code is 2 where any of it was not read to its end, or where a part that was asked for (species, masks,
+    dense) had to be left out. The same command goes on where it was interrupted.
 
     Example: shankha fish survey /media/disk --out results/ --metadata deployments.csv
     """
@@ -110,7 +126,11 @@ def survey(  # noqa: PLR0913, PLR0917  an option each
         threshold=_threshold(threshold, known), lines=tuple(Line.parse(line) for line in lines or ())
     )
     sampling = parse_sampling(every)
-    settings = SurveySettings(disk, source, sampling, counting, TrackingSettings(), workers or _half_the_cores())
+    tracking = TrackingSettings()
+    asked = {SpeciesPart: species, MasksPart: masks, DensePart: dense}
+    least = min(tracking.least_score, counting.threshold)
+    parts = AskedParts.of(kind.of(name, least) for kind, name in asked.items() if name is not None)
+    settings = SurveySettings(disk, source, sampling, counting, tracking, workers or _half_the_cores(), parts)
     with Ledger(_folder(out)) as ledger:
         job = Survey(settings, known, ledger, Results(out, ledger, WRITERS, write_evidence), Console(stderr=True))
         started = time.perf_counter()
@@ -121,7 +141,8 @@ def survey(  # noqa: PLR0913, PLR0917  an option each
         typer.echo(json.dumps(told, ensure_ascii=False))
     else:
         typer.echo(_told(outcome, out, seconds))
-    if any(problem.loss for problem in outcome.problems) or outcome.count("incomplete") + outcome.count("failed"):
+    lost = any(problem.loss for problem in outcome.problems) or outcome.count("incomplete") + outcome.count("failed")
+    if lost or parts.left_out or outcome.without:
         raise typer.Exit(BAD_INPUT)
 
 
