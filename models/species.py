@@ -24,10 +24,14 @@ class SpeciesNetwork(nn.Module):
         width: Number of features.
         classes: Number of species.
         dropout: Rate before the linear layer.
+        view: Share of a crop's sides, about its middle, that is looked at: beyond is sea and rock.
     """
 
-    def __init__(self, backbone: nn.Module, width: int, classes: int, dropout: float = 0.2) -> None:
+    def __init__(self, backbone: nn.Module, width: int, classes: int, dropout: float = 0.2, view: float = 1.0) -> None:
         super().__init__()
+        if not 0.25 <= view <= 1:
+            raise TypeError(f"view {view} is not from 0.25 to 1")
+        self.view = view
         self.backbone = backbone
         self.norm = nn.BatchNorm1d(width)
         self.dropout = nn.Dropout(dropout)
@@ -35,7 +39,8 @@ class SpeciesNetwork(nn.Module):
 
     def embed(self, crops: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, width) features."""
-        return self.norm(self.backbone(crops))
+        top, left = (round(side * (1 - self.view) / 2) for side in crops.shape[2:])
+        return self.norm(self.backbone(crops[:, :, top : crops.shape[2] - top, left : crops.shape[3] - left]))
 
     def forward(self, crops: Tensor) -> Tensor:
         """(N, 3, H, W) -> logits (N, classes)."""
@@ -145,25 +150,25 @@ class YoloxBackbone(Backbone):
         return torch.cat([part.mean(dim=(2, 3)) for part in maps] + [part.amax(dim=(2, 3)) for part in maps], dim=1)
 
 
-def residual(classes: int, dropout: float = 0.2, **options: Any) -> SpeciesNetwork:
+def residual(classes: int, dropout: float = 0.2, view: float = 1.0, **options: Any) -> SpeciesNetwork:
     """A species network on `ResidualBackbone`, which takes the options."""
-    return _on(ResidualBackbone(**options), classes, dropout)
+    return _on(ResidualBackbone(**options), classes, dropout, view)
 
 
-def yolox(classes: int, dropout: float = 0.2) -> SpeciesNetwork:
+def yolox(classes: int, dropout: float = 0.2, view: float = 1.0) -> SpeciesNetwork:
     """A species network on the backbone of YOLOX-Nano."""
-    return SpeciesNetwork(YoloxBackbone(), YoloxBackbone.width, classes, dropout)
+    return SpeciesNetwork(YoloxBackbone(), YoloxBackbone.width, classes, dropout, view)
 
 
-def from_timm(layout: str, classes: int, dropout: float = 0.2, **options: Any) -> SpeciesNetwork:
+def from_timm(layout: str, classes: int, dropout: float = 0.2, view: float = 1.0, **options: Any) -> SpeciesNetwork:
     """A species network on a backbone of the package timm, fresh weights; the options are those of its layout."""
     import timm  # noqa: PLC0415 - takes a second, and only these networks need it
 
-    return _on(timm.create_model(layout, pretrained=False, num_classes=0, **options), classes, dropout)
+    return _on(timm.create_model(layout, pretrained=False, num_classes=0, **options), classes, dropout, view)
 
 
-def _on(backbone: nn.Module, classes: int, dropout: float) -> SpeciesNetwork:
+def _on(backbone: nn.Module, classes: int, dropout: float, view: float) -> SpeciesNetwork:
     backbone.eval()
     with torch.no_grad():
         width = backbone(torch.zeros(1, 3, 64, 64)).shape[1]
-    return SpeciesNetwork(backbone.train(), width, classes, dropout)
+    return SpeciesNetwork(backbone.train(), width, classes, dropout, view)

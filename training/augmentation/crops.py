@@ -12,6 +12,8 @@ from training.augmentation.crops_spec import CropAugmentation
 from training.augmentation.spec import SceneAugmentation
 from training.augmentation.underwater import UnderwaterOptics
 
+_MIDDLE = (0.4, 0.65)
+"""Radii that hold most fish, as shares of half the side of a crop."""
 _OPTICS = ("attenuation", "haze", "uneven_light", "blur", "low_light", "exposure", "colour", "compression")
 
 
@@ -34,20 +36,39 @@ class CropAugmenter:
         self.rng = np.random.default_rng(seed)
         self.optics.seed(seed)
 
-    def __call__(self, crop: Image) -> Image:
-        """(H, W, 3) BGR uint8 of any size -> (height, width, 3) uint8 of the network's input."""
+    def __call__(self, crop: Image, other: Image) -> Image:
+        """Vary a crop (H, W, 3) BGR uint8 of any size; `other` is one whose surroundings it may get.
+
+        Returns:
+            (height, width, 3) uint8 of the network's input.
+        """
+        laid = self._laid(crop)
+        if self.rng.random() < self.spec.background:
+            inside = self._middle()
+            laid = np.asarray(inside * laid + (1 - inside) * self._laid(other) + 0.5, np.uint8)
+        return laid if self.rng.random() < self.spec.clean else self.optics(laid)
+
+    def _laid(self, crop: Image) -> Image:
         placement = self._placement((crop.shape[1], crop.shape[0]))
         padding = (self.preprocessing.padding,) * 3
         # Shrinking without a blur before it would leave jagged edges that no real crop has.
         shrink = float(np.sqrt(abs(np.linalg.det(placement[:, :2]))))
         if shrink < 0.8:
             crop = np.asarray(cv2.GaussianBlur(crop, (0, 0), 0.4 / shrink))
-        laid = cv2.warpAffine(
-            crop, placement, self.preprocessing.size_wh, borderMode=cv2.BORDER_CONSTANT, borderValue=padding
+        size_wh = self.preprocessing.size_wh
+        return np.asarray(
+            cv2.warpAffine(crop, placement, size_wh, borderMode=cv2.BORDER_CONSTANT, borderValue=padding), np.uint8
         )
-        if self.rng.random() < self.spec.clean:
-            return np.asarray(laid, np.uint8)
-        return self.optics(np.asarray(laid, np.uint8))
+
+    def _middle(self) -> NDArray[np.float32]:
+        """(height, width, 1) an ellipse of ones about the middle, zeros around it, softly joined."""
+        width, height = self.preprocessing.size_wh
+        radii = self.rng.uniform(*_MIDDLE, 2)
+        centre = self.rng.normal(0, 0.04, 2)
+        x = (np.linspace(-1, 1, width) - centre[0]) / radii[0]
+        y = (np.linspace(-1, 1, height) - centre[1]) / radii[1]
+        away = np.sqrt(x[None] ** 2 + y[:, None] ** 2)
+        return np.clip((1.15 - away) / 0.3, 0, 1).astype(np.float32)[..., None]
 
     def _placement(self, crop_wh: tuple[int, int]) -> NDArray[np.float64]:
         """(2, 3) from pixels of the crop to pixels of the network's input, about the crop's middle."""

@@ -80,7 +80,9 @@ class _Varied(Dataset[CropBatch]):
     def __getitem__(self, number: int) -> CropBatch:
         plan = self.plans[number]
         self.augmenter.seed(plan.seed)
-        made = np.stack([self.augmenter(self.crops.images[i]) for i in plan.indices])
+        others = np.random.default_rng([plan.seed, 1]).integers(0, len(self.crops), len(plan.indices))
+        pairs = zip(plan.indices, others, strict=True)
+        made = np.stack([self.augmenter(self.crops.images[i], self.crops.images[other]) for i, other in pairs])
         made = varied(made, self.policy, plan.seed, moves=True, fill=self.fill)
         return CropBatch(torch.from_numpy(made), torch.from_numpy(self.crops.labels[plan.indices]), plan.seed)
 
