@@ -24,6 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from data.errors import ConfigurationError, InputError, validation_faults
 from data.files import read_yaml
 
+KNOWN: Final = Path(__file__).with_name("taxa.yaml")
+"""The taxa that come with the suite."""
 _CONFIG: Final = ConfigDict(extra="forbid", frozen=True)
 _BINOMIAL: Final = re.compile(r"([A-Z][a-z]{2,}) ([a-z][a-z-]{2,})")
 
@@ -97,8 +99,9 @@ class Taxonomy(BaseModel):
 
     @classmethod
     def of_names(cls, names: Sequence[str]) -> Taxonomy:
-        """What the names alone tell; see `Taxon.of_name`."""
-        return cls(taxa=tuple(Taxon.of_name(name) for name in names))
+        """The taxa of names that the suite knows, and of the others what the names alone tell; see `Taxon.of_name`."""
+        known = {taxon.key: taxon for taxon in cls.read(KNOWN).taxa}
+        return cls(taxa=tuple(known.get(name) or Taxon.of_name(name) for name in names))
 
     def of(self, name: str) -> Taxon:
         """The taxon of a name.
