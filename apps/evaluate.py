@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from apps import counting_scores
+from apps import counting_scores, species_scores
 from apps.counting_scores import CountingReport, report_counts
 from apps.detection_scores import DetectionReport, report_detections, report_json, report_tables
 from apps.scores import DigitScores, score, scores_json, scores_table
+from apps.species_scores import evaluate_species
 from data.errors import InputError, ShankhaError
 from data.files import write_text
 from data.preprocess import Image, ink_image
@@ -28,7 +29,7 @@ from deploy.runtime.artifact import Artifact
 from deploy.runtime.counter import DenseCounter
 from deploy.runtime.detector import FishDetector
 from deploy.runtime.digits import BATCH, DigitReader, DigitReadings
-from deploy.runtime.spec import ArtifactSpec, CountingSpec, DetectionSpec, DigitSpec, EngineName
+from deploy.runtime.spec import ArtifactSpec, CountingSpec, DetectionSpec, DigitSpec, EngineName, SpeciesSpec
 
 SeenT = TypeVar("SeenT")
 
@@ -40,7 +41,8 @@ def evaluate(
         typer.Option(
             "--data",
             metavar="FOLDER",
-            help="For digits: class folders, or a known dataset. For frames: a YOLO folder, COCO json, or points.csv.",
+            help="For digits: class folders, or a known dataset. For frames: a YOLO folder, COCO json, or points.csv. "
+            "For species: a folder of crops a species.",
         ),
     ],
     split: Annotated[
@@ -56,7 +58,7 @@ def evaluate(
 
     Digits: accuracy, classes, calibration, and what review would cost. Detectors: COCO's metrics by size and site,
     precision and recall at the threshold, calibration, and counts. Counters: errors of the count by abundance and site,
-    and grid errors.
+    and grid errors. Species: accuracy, mean recall, names by vote, and what is made of unknown species.
 
     Example: shankha evaluate digits-int8 --data my-digits --json scores.json
     """
@@ -75,6 +77,9 @@ def _scored(artifact: Artifact[ArtifactSpec], data: Path, split: str | None) -> 
     if isinstance(artifact.spec, CountingSpec):
         counts = evaluate_counter(artifact, data, split)
         return counting_scores.report_tables(counts), counting_scores.report_json(counts, artifact.of(CountingSpec))
+    if isinstance(artifact.spec, SpeciesSpec):
+        names = evaluate_species(artifact, data, split)
+        return species_scores.report_tables(names), species_scores.report_json(names, artifact.of(SpeciesSpec))
     scores = evaluate_digits(artifact, data, split)
     return scores_table(scores), scores_json(scores, artifact.of(DigitSpec))
 
@@ -109,7 +114,9 @@ def evaluate_counter(artifact: Artifact[ArtifactSpec], data: Path, split: str | 
     started = time.perf_counter()
     indices, seen, problems = _look_at_all(counter.densities, truth)
     seconds = time.perf_counter() - started
-    _require(int(np.count_nonzero(truth.exhaustive[indices])), problems, data, "pictures in which every fish is labelled")
+    _require(
+        int(np.count_nonzero(truth.exhaustive[indices])), problems, data, "pictures in which every fish is labelled"
+    )
     return report_counts(truth.select(indices), seen, problems, seconds, localizes=counter.localizes)
 
 

@@ -54,6 +54,30 @@ def load_yolox_coco(network: YoloxNano, onnx_path: Path) -> None:
                 nn.init.constant_(head.class_logits.bias, _SURE)  # type: ignore[arg-type]
 
 
+def load_first_convolutions(backbone: nn.Module, onnx_path: Path) -> None:
+    """Weights of an exported network that begins with this backbone, by the order of the graph's convolutions.
+
+    Args:
+        backbone: Receives the weights; its function in evaluation is then that of the file's beginning.
+        onnx_path: YOLOX-Nano's COCO model, or the float model of an artifact on the same backbone.
+
+    Raises:
+        InputError: The file does not begin with such a backbone.
+        FileAccessError: The file cannot be read.
+        MissingDependencyError: The onnx package is not installed.
+    """
+    layers = _convolutions_with_norms(backbone)
+    folded = _folded_convolutions(onnx_path)[: len(layers)]
+    for number, (convolution, _) in enumerate(layers):
+        found = folded[number][0].shape if number < len(folded) else None
+        if found != tuple(convolution.weight.shape):
+            told = f"convolution {number} holds {found}"
+            expected = f"weights of shape {tuple(convolution.weight.shape)}"
+            raise InputError(onnx_path, told, expected=expected, cure="check network and start_from")
+    for (convolution, norm), (weight, bias) in zip(layers, folded, strict=True):
+        _fill(convolution, norm, torch.from_numpy(weight), torch.from_numpy(bias))
+
+
 @torch.no_grad()
 def measure_batch_norms(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """Give every batch norm the mean and variance of what really reaches it, its function in evaluation unchanged.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from data.errors import ConfigurationError, FileAccessError, InputError
 from models.counting import Counter
-from models.pretrained import load_yolox_coco, measure_batch_norms
+from models.pretrained import load_first_convolutions, load_yolox_coco, measure_batch_norms
 from models.species import SpeciesNetwork, YoloxBackbone
 from models.yolox import YoloxNano
 from models.yolox_seg import YoloxNanoSeg
@@ -23,7 +23,8 @@ def start_from(network: nn.Module, path: Path, images: Tensor) -> None:
     Args:
         network: The recipe's network, changed in place.
         path: A run's `weights.safetensors`, or YOLOX-Nano's COCO weights as published (.onnx). A species network
-            takes what fits its backbone: from any run on the same one, or from a file of timm's own weights.
+            takes what fits its backbone: from any run or exported float model on the same one, or from timm's own
+            weights.
         images: Training inputs (N, 3, H, W) float32, which published weights without batch norms are measured on.
 
     Raises:
@@ -63,7 +64,7 @@ def _start_species(network: SpeciesNetwork, path: Path, images: Tensor) -> None:
     if path.suffix != ".onnx" or not isinstance(network.backbone, YoloxBackbone):
         expected = "weights in safetensors for its backbone"
         raise ConfigurationError(path, "is nothing that this network can start from", expected=expected)
-    network.backbone.load_state_dict(_coco_detector(path).backbone.state_dict())
+    load_first_convolutions(network.backbone, path)
     measure_batch_norms(network.backbone, images.split(8))
 
 
