@@ -12,11 +12,12 @@ from data.files import whole_file
 
 MAXN: Final = "maxn.csv"
 OCCURRENCE: Final = "occurrence.csv"
+DENSE: Final = "dense.csv"
 POINTS, PERIOD = "_Points.txt", "_Period.txt"
 COUNT, METADATA = "_Count.csv", "_Metadata.csv"
 """Endings of the tables of a campaign; its name comes before."""
 
-_SHARED: Final = re.compile(r"maxn\.csv|occurrence\.csv|.+_(points|period)\.txt|.+_(count|metadata)\.csv")
+_SHARED: Final = re.compile(r"maxn\.csv|occurrence\.csv|dense\.csv|.+_(points|period)\.txt|.+_(count|metadata)\.csv")
 
 
 def is_shared(name: str) -> bool:

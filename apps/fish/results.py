@@ -12,6 +12,7 @@ from apps.fish.detecting import Model
 from apps.fish.footage import ChapterAccount, Deployment, FootageProblem, Sampling
 from apps.fish.parts.found import DenseSamples, LeftOut, NamedDeployment, Outlines
 from apps.fish.records import DeploymentRecords
+from data.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class DeploymentResult:
     outlines: Outlines | None = None
     dense: DenseSamples | None = None
     left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def taxonomy(self) -> Taxonomy | None:
+        """What the labels stand for, where fish were named."""
+        return self.species.taxonomy if self.species else None
 
     @property
     def complete(self) -> bool:

@@ -28,15 +28,19 @@ from apps.fish.parts.sources import SHIPPED, DensePart, MasksPart, SpeciesPart
 from apps.fish.publishing import Results
 from apps.fish.report.stored import write_about
 from apps.fish.results import DeploymentResult, Writer
-from apps.fish.tables.coco import write_coco
+from apps.fish.tables.coco import write_coco, write_masks
 from apps.fish.tables.darwincore import write_occurrence
+from apps.fish.tables.dense import write_dense
 from apps.fish.tables.eventmeasure import write_period, write_points
 from apps.fish.tables.globalarchive import write_count, write_metadata
+from apps.fish.tables.lengths import write_lengths
 from apps.fish.tables.maxn import write_maxn
 from apps.fish.tables.minutes import write_per_minute
 from apps.fish.tables.mot import write_mot
 from apps.fish.tables.parquet import DETECTIONS, SAMPLES, write_records
+from apps.fish.tables.species import write_species
 from apps.fish.tables.tracks import write_crossings, write_tracks
+from apps.fish.tables.yoloseg import write_yolo_seg
 from apps.fish.tracking import TrackingSettings
 from apps.fish.watch import POLL, Arrivals
 from data.errors import ArgumentError, FileAccessError, InputError
@@ -64,6 +68,11 @@ WRITERS: Final[tuple[Writer, ...]] = (
     write_occurrence,
     write_mot,
     write_coco,
+    write_species,
+    write_masks,
+    write_yolo_seg,
+    write_lengths,
+    write_dense,
 )
 """What writes the files of a deployment, in this order."""
 

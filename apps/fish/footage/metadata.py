@@ -23,7 +23,8 @@ class DeploymentMetadata(BaseModel):
 
     `latitude` and `longitude` are decimal degrees (WGS 84), `depth_m` metres below the surface. `period_start` is the
     second of the deployment's footage at which the camera stands on the seabed, from the start of its first chapter.
-    `folder` is the deployment's folder, where the table names it; `line` the row's line in its file.
+    `mm_per_pixel` is the scale of the pictures at the distance of the fish, for lengths. `folder` is the deployment's
+    folder, where the table names it; `line` the row's line in its file.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,6 +41,7 @@ class DeploymentMetadata(BaseModel):
     depth_m: Annotated[float, Field(ge=0, le=11000)] | None = None
     date_time: datetime.datetime | None = None
     period_start: Annotated[float, Field(ge=0)] | None = None
+    mm_per_pixel: Annotated[float | None, Field(gt=0, le=1000, exclude_if=lambda scale: scale is None)] = None
     successful_count: bool | None = None
     successful_length: bool | None = None
 
@@ -58,6 +60,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "date": ("date",),
     "time": ("time",),
     "period_start": ("periodstart", "periodstarts", "onseabed", "timeonseabed", "seabedtime"),
+    "mm_per_pixel": ("mmperpixel", "mmpixel", "scale"),
     "successful_count": ("successfulcount",),
     "successful_length": ("successfullength",),
 }
@@ -252,6 +255,7 @@ _READERS: Final[Mapping[str, tuple[Callable[[str, str], Any], str]]] = {
     "depth_m": (_depth, "bad_depth"),
     "date_time": (_date_time, "bad_date"),
     "period_start": (_period, "bad_period_start"),
+    "mm_per_pixel": (_between(1e-4, 1000), "bad_scale"),
     "successful_count": (_yes, "bad_value"),
     "successful_length": (_yes, "bad_value"),
 }

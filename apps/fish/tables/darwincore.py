@@ -74,8 +74,9 @@ def _event(result: DeploymentResult, label: str) -> list[str]:
 
 
 def _counted(result: DeploymentResult, species: SpeciesCounts, max_n: int) -> list[object]:
-    name = taxon(species.species)
+    name = taxon(species.species, result.taxonomy)
     by = f" ({result.model.name})" if result.model else ""
+    by += f" and named by one ({result.species.model.name})" if result.species else ""
     remarks = f"counted by a machine{by}, scores from {result.settings.threshold:g}; not checked by a person"
     return [
         "MachineObservation",

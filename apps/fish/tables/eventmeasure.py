@@ -65,7 +65,7 @@ def _points(result: DeploymentResult, seen: Observations, label: int, species: S
     at = species.max_n_at
     if at is None:
         return
-    name = taxon(species.species)
+    name = taxon(species.species, result.taxonomy)
     when = _minutes(float(seen.samples.seconds[at.sample])), _period(result), _minutes(at.seconds)
     note = "" if result.complete else f"; {INCOMPLETE}"
     mine = seen.above(result.settings.threshold)
@@ -73,8 +73,8 @@ def _points(result: DeploymentResult, seen: Observations, label: int, species: S
         x1, y1, x2, y2 = mine.xyxy[row].astype(np.float64)
         box = [f"{pixels:.5f}" for pixels in ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)]
         comment = unbroken(f"{species.species}, score {mine.scores[row]:.3f}{note}")
-        yield [*_place(result, at.sample), *when, *box, name.family, name.genus, name.species, "", 1, "", "", comment,
-               "", ""]  # fmt: skip
+        names = name.family, name.genus, name.species, name.code
+        yield [*_place(result, at.sample), *when, *box, *names, 1, "", "", comment, "", ""]
 
 
 def _place(result: DeploymentResult, sample: int) -> tuple[str, int]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from apps.fish.footage import DeploymentMetadata
 from apps.fish.joining import COUNT, METADATA
+from apps.fish.parts.naming import UNKNOWN
 from apps.fish.results import DeploymentResult
 from apps.fish.tables.exchange import campaign_file, campaign_of, comma_table, number
 from apps.fish.tables.taxa import FISH, taxon
@@ -39,8 +40,8 @@ def write_count(result: DeploymentResult, folder: Path) -> list[Path]:
     head = [harmless(campaign_of(result)), harmless(result.deployment.opcode)]
     with comma_table(path, COUNT_COLUMNS) as table:
         for species in result.counts.species:
-            name = taxon(species.species)
-            nameless = not (name.family or name.genus) and species.species.casefold() != FISH
+            name = taxon(species.species, result.taxonomy)
+            nameless = not (name.family or name.genus) and species.species.casefold() not in {FISH, f"{UNKNOWN} {FISH}"}
             last = harmless(species.species) if nameless else name.species
             table.writerow([*head, name.family, name.genus, last, "" if species.max_n is None else species.max_n])
     return [path]
