@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from data.calibration import fit_platt
-from data.detection_metrics import DetectionScores, best_f1, judge, score_detections
+from data.detection_metrics import DetectionScores, average_precision, best_f1, judge, score_detections
 from data.detections import Detections
 from data.errors import ArgumentError
+from data.masks import Mask
 from data.metrics import expected_calibration_error
 from data.readers import DetectionSet
 from data.suppression import MOST_OVERLAP
@@ -30,11 +31,12 @@ from deploy.graph import write_graph
 from deploy.networks import NetworkFiles, float_files, int8_files
 from deploy.packing import Export, training_facts, write_artifact
 from deploy.parity import DetectionParity, box_agreement
+from deploy.runtime.artifact import Artifact
 from deploy.runtime.detector import BATCH, FishDetector, calibrated
 from deploy.runtime.engines import installed, missing
-from deploy.runtime.spec import CARD_FILE, MODEL_FILE, EngineName, detector_graph
+from deploy.runtime.spec import CARD_FILE, MODEL_FILE, ArtifactSpec, EngineName, Graph, detector_graph
 from models import zoo
-from training.recipe import DetectionRecipe, recipe_text
+from training.recipe import SceneRecipe, recipe_text
 from training.tasks.detection import DetectionTask
 
 _LIMITS: Final = """\
@@ -66,11 +68,44 @@ class DetectionDeployData:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a network finds in every picture, the surest first, and the masks of it where the network outlines."""
+
+    found: list[Detections]
+    masks: list[tuple[Mask, ...]] | None = None
+
+    def select(self, indices: NDArray[np.int64]) -> Seen:
+        """The chosen pictures."""
+        masks = None if self.masks is None else [self.masks[int(i)] for i in indices]
+        return Seen([self.found[int(i)] for i in indices], masks)
+
+
+@dataclass(frozen=True)
+class Finder:
+    """What sets one kind of network that finds objects apart from the others, to the export.
+
+    `graph` are a network's ends; `spec` are the fields of its artifact that the others have not; `look` shows an
+    artifact the pictures of a set. `noun` is what it is judged by, `parity` the report of that; `summary`, `answer`,
+    `use` and `limits` are for the card.
+    """
+
+    graph: Callable[[SceneRecipe, nn.Module, int], Graph]
+    spec: Callable[[nn.Module], dict[str, Any]]
+    look: Callable[[Artifact[ArtifactSpec], DetectionSet], Seen]
+    parity: type[DetectionParity]
+    noun: str
+    summary: str
+    answer: str
+    use: str
+    limits: str
+
+
+@dataclass(frozen=True)
 class Calibrated:
     """What was fitted to the detections of validation pictures, and what it gives there.
 
     The expected calibration errors are those of the raw scores and of the calibrated ones; precision, recall and f1
-    are those of the boxes from `threshold` up, at an IoU of 0.5.
+    are those of what counts from `threshold` up, at an IoU of 0.5.
     """
 
     scale: float
@@ -105,32 +140,43 @@ def deploy_data(task: DetectionTask) -> DetectionDeployData:
 
 
 def export_detector(
-    network: nn.Module, recipe: DetectionRecipe, data: DetectionDeployData, to: Path, engine: EngineName, *, int8: bool
+    network: nn.Module,
+    recipe: SceneRecipe,
+    data: DetectionDeployData,
+    to: Path,
+    engine: EngineName,
+    *,
+    int8: bool,
+    finder: Finder | None = None,
 ) -> Export:
-    """Convert a detector, calibrate its scores, and write its artifact: float ONNX, and int8 for OpenVINO beside it."""
+    """Convert a detector, calibrate its scores, and write its artifact: float ONNX, and int8 for OpenVINO beside it.
+
+    `finder` tells what kind of network it is; by default one that finds boxes.
+    """
+    kind = finder or BOXES
     with tempfile.TemporaryDirectory(prefix="shankha-export-") as place:
         plain = Path(place) / MODEL_FILE
-        write_graph(network, detector_graph(recipe.preprocessing, len(data.validation.names)), plain)
-        draft = _Draft(recipe, data.validation, Path(place) / "draft")
+        write_graph(network, kind.graph(recipe, network, len(data.validation.names)), plain)
+        draft = _Draft(recipe, network, kind, data.validation, Path(place) / "draft")
         files = float_files(plain.read_bytes(), engine)
         found = {"float32": draft.found(files)}
         if int8:
-            reference = score_detections(data.validation, found["float32"]).map50
-            files = int8_files(files, plain, data.calibration, draft.map50, reference)
+            reference = pooled_ap50(data.validation, found["float32"])
+            files = int8_files(files, plain, data.calibration, draft.ap50, reference)
             found["int8"] = draft.found(files)
     best = files.models[0].precision
     fitted = calibrate(data.validation, found[best])
     found = {precision: rescored(seen, fitted.scale, fitted.shift) for precision, seen in found.items()}
-    scores = {precision: score_detections(data.validation, seen) for precision, seen in found.items()}
-    parity = _parity(files, found, scores, fitted.threshold) if int8 else None
-    spec = _spec(recipe, data.validation.names, files) | {
+    scores = {precision: score_detections(data.validation, seen.found, seen.masks) for precision, seen in found.items()}
+    parity = _parity(kind, files, found, scores, fitted.threshold) if int8 else None
+    spec = _spec(recipe, data.validation.names, files, kind.spec(network)) | {
         "score_scale": fitted.scale,
         "score_shift": fitted.shift,
         "threshold": max(fitted.threshold, LEAST_SCORE),
         "least_score": LEAST_SCORE,
         "metrics": _metrics(fitted, scores[best], parity, zoo.parameters(network)),
     }
-    card = model_card(_facts(spec, recipe, files, data.validation, parity), _words(fitted))
+    card = model_card(_facts(spec, recipe, files, data.validation, parity, kind), _words(fitted, kind))
     artifact = write_artifact(to, spec, {**files.contents, CARD_FILE: card.encode()})
     return Export(artifact, parity, _notes(spec, files))
 
@@ -139,19 +185,27 @@ def export_detector(
 class _Draft:
     """Looks at pictures with networks that are not an artifact yet; scores are plain sigmoids of the logits."""
 
-    recipe: DetectionRecipe
+    recipe: SceneRecipe
+    network: nn.Module
+    kind: Finder
     pictures: DetectionSet
     folder: Path
 
-    def found(self, files: NetworkFiles) -> list[Detections]:
+    def found(self, files: NetworkFiles) -> Seen:
         """What the first of the networks finds in every picture."""
         plain = {"score_scale": 1.0, "score_shift": 0.0, "least_score": _DRAFT_LEAST, "threshold": 0.5, "metrics": {}}
-        artifact = write_artifact(self.folder, _spec(self.recipe, self.pictures.names, files) | plain, files.contents)
-        return detect_all(FishDetector(artifact), self.pictures)
+        spec = _spec(self.recipe, self.pictures.names, files, self.kind.spec(self.network)) | plain
+        return self.kind.look(write_artifact(self.folder, spec, files.contents), self.pictures)
 
-    def map50(self, files: NetworkFiles) -> float:
+    def ap50(self, files: NetworkFiles) -> float:
         """How good what it finds is."""
-        return score_detections(self.pictures, self.found(files)).map50
+        return pooled_ap50(self.pictures, self.found(files))
+
+
+def pooled_ap50(pictures: DetectionSet, seen: Seen) -> float:
+    """Average precision at IoU 0.5 of all classes in one list: a class of a few objects moves it little."""
+    judged = judge(pictures, seen.found, masks=seen.masks)
+    return average_precision(judged.right, judged.boxes)
 
 
 def detect_all(detector: FishDetector, pictures: DetectionSet) -> list[Detections]:
@@ -162,10 +216,13 @@ def detect_all(detector: FishDetector, pictures: DetectionSet) -> list[Detection
     return found
 
 
-def rescored(found: Sequence[Detections], scale: float, shift: float) -> list[Detections]:
+def rescored(seen: Seen, scale: float, shift: float) -> Seen:
     """Detections of a draft as the finished artifact gives them: calibrated, and none below its least score."""
-    moved = [replace(seen, scores=calibrated(_logits(seen.scores), scale, shift)) for seen in found]
-    return [seen.select(seen.scores >= LEAST_SCORE) for seen in moved]
+    moved = [replace(one, scores=calibrated(_logits(one.scores), scale, shift)) for one in seen.found]
+    found = [one.select(one.scores >= LEAST_SCORE) for one in moved]
+    # The surest come first, so those that are left are the first of each picture's.
+    masks = None if seen.masks is None else [own[: len(one)] for own, one in zip(seen.masks, found, strict=True)]
+    return Seen(found, masks)
 
 
 def _logits(scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -173,13 +230,14 @@ def _logits(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.log(held / (1 - held)).astype(np.float32)
 
 
-def calibrate(pictures: DetectionSet, found: Sequence[Detections]) -> Calibrated:
+def calibrate(pictures: DetectionSet, seen: Seen) -> Calibrated:
     """Fit the calibration of scores and the threshold of the best F1 to a draft's detections.
 
     Only pictures in which everything is labelled tell right boxes from wrong ones.
     """
     told = np.flatnonzero(pictures.exhaustive)
-    judged = judge(pictures.select(told), [found[int(i)] for i in told])
+    told_seen = seen.select(told)
+    judged = judge(pictures.select(told), told_seen.found, masks=told_seen.masks)
     logits = _logits(judged.scores)
     scale, shift = fit_platt(logits, judged.right)
     scores = calibrated(logits, scale, shift)
@@ -196,10 +254,10 @@ def calibrate(pictures: DetectionSet, found: Sequence[Detections]) -> Calibrated
     )
 
 
-def _spec(recipe: DetectionRecipe, names: tuple[str, ...], files: NetworkFiles) -> dict[str, Any]:
+def _spec(recipe: SceneRecipe, names: tuple[str, ...], files: NetworkFiles, own: dict[str, Any]) -> dict[str, Any]:
     training = training_facts(recipe, [source.folder for source in recipe.data.train]) | files.training_text()
     return {
-        "task": "detection",
+        "task": recipe.task,
         "name": f"{recipe.name}-{files.models[0].precision}",
         "network": recipe.network.name,
         "labels": names,
@@ -207,20 +265,25 @@ def _spec(recipe: DetectionRecipe, names: tuple[str, ...], files: NetworkFiles) 
         "models": files.models,
         "nms_iou": MOST_OVERLAP,
         "training": training,
+        **own,
     }
 
 
 def _parity(
-    files: NetworkFiles, found: Mapping[str, list[Detections]], scores: Mapping[str, DetectionScores], threshold: float
+    kind: Finder,
+    files: NetworkFiles,
+    found: Mapping[str, Seen],
+    scores: Mapping[str, DetectionScores],
+    threshold: float,
 ) -> DetectionParity:
     sizes = {model.precision: files.size(model) for model in files.models}
-    return DetectionParity(
-        pictures=len(found["int8"]),
+    return kind.parity(
+        pictures=len(found["int8"].found),
         float_map50=scores["float32"].map50,
         int8_map50=scores["int8"].map50,
         float_map50_95=scores["float32"].map50_95,
         int8_map50_95=scores["int8"].map50_95,
-        **asdict(box_agreement(found["float32"], found["int8"], threshold)),
+        **asdict(box_agreement(found["float32"].found, found["int8"].found, threshold)),
         float_bytes=sizes["float32"],
         int8_bytes=sizes["int8"],
     )
@@ -261,14 +324,15 @@ def _notes(spec: dict[str, Any], files: NetworkFiles) -> tuple[str, ...]:
 
 def _facts(
     spec: dict[str, Any],
-    recipe: DetectionRecipe,
+    recipe: SceneRecipe,
     files: NetworkFiles,
     pictures: DetectionSet,
     parity: DetectionParity | None,
+    kind: Finder,
 ) -> CardFacts:
     metrics = spec["metrics"]
-    where = f"{len(pictures):,} pictures of held-out sites, {pictures.boxes:,} boxes"
-    counted = f"boxes from a score of {spec['threshold']:.3f}, IoU 0.5"
+    where = f"{len(pictures):,} pictures of held-out {recipe.data.hold_out}, {pictures.boxes:,} {kind.noun}"
+    counted = f"{kind.noun} from a score of {spec['threshold']:.3f}, IoU 0.5"
     rows = [
         ("mAP50", _percent(metrics, "map50"), where),
         ("mAP50-95", _percent(metrics, "map50_95"), where),
@@ -299,24 +363,38 @@ def _percent(metrics: Mapping[str, float], name: str) -> str:
     return "undefined" if value is None else f"{value:.2%}"
 
 
-def _words(fitted: Calibrated) -> CardWords:
+def _words(fitted: Calibrated, kind: Finder) -> CardWords:
     return CardWords(
-        summary="Finds fish in frames of underwater footage.",
+        summary=kind.summary,
         table=(
             ("engines", "OpenVINO where it is installed and the artifact has a network for it, else ONNX Runtime"),
             ("input", "colour frames of any size"),
-            ("answer", "boxes in pixels of the frame, each with a calibrated probability"),
+            ("answer", kind.answer),
         ),
-        use="""\
-Counting fish in underwater video that is watched by a person or checked on a sample: surveys, teaching, research.""",
+        use=kind.use,
         licence="The datasets ask for attribution, as above.",
         validation="""\
-Validation pictures are of camera sites held out of training; they chose the epoch, the calibration and the threshold,
-so these numbers lean towards the model. A test on other data follows below where one was made.""",
+Validation pictures were held out of training; they chose the epoch, the calibration and the threshold, so these numbers
+lean towards the model. A test on other data follows below where one was made.""",
         calibration=f"""\
-A box of the logit l has the score 1 / (1 + exp(-({fitted.scale:.3f} l + {fitted.shift:.3f}))), fitted to whether boxes
-overlap a true one by an IoU of 0.5 or more (Platt 1999). Expected calibration error (15 bins): {fitted.ece_before:.4f}
-before, {fitted.ece_after:.4f} after. A box counts from a score of {fitted.threshold:.3f}, where F1 is highest.""",
-        limits=_LIMITS,
+A box of the logit l has the score 1 / (1 + exp(-({fitted.scale:.3f} l + {fitted.shift:.3f}))), fitted to whether its
+{kind.noun} overlap true ones by an IoU of 0.5 or more (Platt 1999). Expected calibration error (15 bins):
+{fitted.ece_before:.4f} before, {fitted.ece_after:.4f} after. It counts from a score of {fitted.threshold:.3f}, where F1
+is highest.""",
+        limits=kind.limits,
         data="`FOLDER` is a YOLO folder, or holds COCO json.",
     )
+
+
+BOXES: Final = Finder(
+    graph=lambda recipe, _network, labels: detector_graph(recipe.preprocessing, labels),
+    spec=lambda _network: {},
+    look=lambda artifact, pictures: Seen(detect_all(FishDetector(artifact), pictures)),
+    parity=DetectionParity,
+    noun="boxes",
+    summary="Finds fish in frames of underwater footage.",
+    answer="boxes in pixels of the frame, each with a calibrated probability",
+    use="""\
+Counting fish in underwater video that is watched by a person or checked on a sample: surveys, teaching, research.""",
+    limits=_LIMITS,
+)

@@ -10,13 +10,13 @@ from rich.console import Console
 from torch import nn
 
 from data.errors import ArgumentError, FileAccessError, InputError
-from deploy import counters, detectors, digits, species
+from deploy import counters, detectors, digits, segmenters, species
 from deploy.packing import Export, check_replaceable
 from deploy.parity import write_parity
 from deploy.runtime.spec import SPECS, EngineName
 from models import zoo
 from training.checkpoint import load_weights
-from training.recipe import AnyRecipe, CountingRecipe, DigitRecipe, SpeciesRecipe, load_recipe
+from training.recipe import AnyRecipe, CountingRecipe, DigitRecipe, SegmentationRecipe, SpeciesRecipe, load_recipe
 from training.run import build_task
 
 PARITY_FILE: Final = "parity.json"
@@ -87,6 +87,9 @@ def _export(
         return species.export_species(network, recipe, species.deploy_data(build_task(recipe)), to, chosen, int8=int8)
     if isinstance(recipe, CountingRecipe):
         return counters.export_counter(network, recipe, counters.deploy_data(build_task(recipe)), to, chosen, int8=int8)
+    if isinstance(recipe, SegmentationRecipe):
+        data = detectors.deploy_data(build_task(recipe))
+        return detectors.export_detector(network, recipe, data, to, chosen, int8=int8, finder=segmenters.MASKS)
     return detectors.export_detector(network, recipe, detectors.deploy_data(build_task(recipe)), to, chosen, int8=int8)
 
 

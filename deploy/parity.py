@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,8 @@ class DetectionParity:
         int8_bytes: Size of the int8 files.
     """
 
+    of: ClassVar[str] = "boxes"
+
     pictures: int
     float_map50: float
     int8_map50: float
@@ -98,12 +100,19 @@ class DetectionParity:
     def table(self) -> Table:
         """The report for a terminal."""
         table = _table(f"Parity on {self.pictures} validation pictures", self.float_bytes, self.int8_bytes)
-        table.add_row("mAP50", f"{self.float_map50:.2%}", f"{self.int8_map50:.2%}")
-        table.add_row("mAP50-95", f"{self.float_map50_95:.2%}", f"{self.int8_map50_95:.2%}")
+        table.add_row(f"mAP50 of {self.of}", f"{self.float_map50:.2%}", f"{self.int8_map50:.2%}")
+        table.add_row(f"mAP50-95 of {self.of}", f"{self.float_map50_95:.2%}", f"{self.int8_map50_95:.2%}")
         table.add_row("counted boxes that both have", "", f"{self.agreement:.2%}")
         table.add_row("their mean IoU", "", f"{self.mean_iou:.3f}")
         table.add_row("their scores, mean difference", "", f"{self.mean_score_difference:.4f}")
         return table
+
+
+@dataclass(frozen=True)
+class MaskParity(DetectionParity):
+    """A float segmenter against its int8 segmenter: as `DetectionParity`, the precisions are those of masks."""
+
+    of = "masks"
 
 
 @dataclass(frozen=True)

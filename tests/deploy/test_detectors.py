@@ -15,6 +15,7 @@ from deploy.bench import measure, open_on_engines
 from deploy.detectors import (
     LEAST_SCORE,
     DetectionDeployData,
+    Seen,
     calibrate,
     detect_all,
     engine_for,
@@ -117,9 +118,9 @@ def test_parity_tells_both_networks(int8, float32, data, tmp_path):
 
 def test_calibration_makes_scores_honest(data):
     found = [Detections(np.array([box(0, 0)], np.float32), np.array([0.9], np.float32), np.zeros(1, np.int64))] * 60
-    fitted = calibrate(data.validation, found)
+    fitted = calibrate(data.validation, Seen(found))
     right = judge(data.validation, found).right.mean()
-    scores = rescored(found, fitted.scale, fitted.shift)[0].scores
+    scores = rescored(Seen(found), fitted.scale, fitted.shift).found[0].scores
     assert scores == pytest.approx([right], abs=0.03)
     assert fitted.ece_after < fitted.ece_before
 
@@ -128,17 +129,17 @@ def test_pictures_that_are_not_wholly_labelled_calibrate_nothing(data):
     found = [Detections(np.array([box(0, 0)], np.float32), np.array([0.9], np.float32), np.zeros(1, np.int64))] * 60
     some = data.validation.select(np.arange(60))
     object.__setattr__(some, "exhaustive", np.arange(60) < 30)
-    half = calibrate(data.validation.select(np.arange(30)), found[:30])
-    assert calibrate(some, found) == half
+    half = calibrate(data.validation.select(np.arange(30)), Seen(found[:30]))
+    assert calibrate(some, Seen(found)) == half
 
 
 def test_rescoring_keeps_the_order_and_drops_the_hopeless():
     seen = Detections(np.zeros((3, 4), np.float32), np.array([0.9, 0.5, 0.1], np.float32), np.zeros(3, np.int64))
-    (moved,) = rescored([seen], 2.0, 0.0)
+    (moved,) = rescored(Seen([seen]), 2.0, 0.0).found
     assert moved.scores == pytest.approx([81 / 82, 0.5, 1 / 82], rel=1e-4)
-    (moved,) = rescored([seen], 2.0, -2.0)
+    (moved,) = rescored(Seen([seen]), 2.0, -2.0).found
     assert len(moved) == 2
-    (moved,) = rescored([Detections.none()], 2.0, -2.0)
+    (moved,) = rescored(Seen([Detections.none()]), 2.0, -2.0).found
     assert len(moved) == 0
 
 
@@ -188,7 +189,7 @@ def test_decoding_is_left_in_float(tmp_path):
 def test_the_first_way_that_is_near_enough_is_taken(tmp_path, data):
     (tmp_path / "net.onnx").write_bytes(graph_bytes(tmp_path))
     done = quantize_openvino(tmp_path / "net.onnx", data.calibration[:2], lambda _: 0.9, 0.9 + ENOUGH / 2)
-    assert done.measured == {"mixed": 0.9}
+    assert done.measured == {"all convolutions": 0.9}
     assert b"FakeQuantize" in done.model.graph
     answers = iter([0.1, 0.5, 0.3])
     done = quantize_openvino(tmp_path / "net.onnx", data.calibration[:2], lambda _: next(answers), 0.9)
