@@ -69,7 +69,7 @@ def test_an_int8_artifact_holds_float_onnx_too(int8):
     assert Artifact.open(int8.artifact.folder, "onnxruntime").choice.precision == "float32"
     assert spec.name == "bright-int8"
     assert spec.labels == ("fish",)
-    assert spec.training["quantization"].startswith("NNCF mixed")
+    assert spec.training["quantization"].startswith("NNCF all convolutions")
 
 
 def test_a_float_artifact_needs_onnx_runtime_alone(float32):
