@@ -26,7 +26,7 @@ from data.detections import Detections
 from data.metrics import CALIBRATION_BINS, expected_calibration_error
 from data.readers import DetectionSet, Problem
 from deploy.runtime.artifact import Artifact
-from deploy.runtime.spec import DetectionSpec
+from deploy.runtime.spec import BoxSpec
 
 _SHOWN_PROBLEMS: Final = 10
 
@@ -95,7 +95,7 @@ def _maxn(truth: DetectionSet, found: Sequence[Detections], threshold: float) ->
     return count_errors(greatest[0], greatest[1])
 
 
-def report_json(report: DetectionReport, artifact: Artifact[DetectionSpec]) -> dict[str, Any]:
+def report_json(report: DetectionReport, artifact: Artifact[BoxSpec]) -> dict[str, Any]:
     """The scores as docs/evaluate.md describes them; null where there is nothing to divide by."""
     spec, choice, scores = artifact.spec, artifact.choice, report.scores
     tree = {
@@ -116,7 +116,7 @@ def report_json(report: DetectionReport, artifact: Artifact[DetectionSpec]) -> d
         "interval": report.interval,
         "sizes": {name: asdict(one) for name, one in scores.sizes.items()},
         "sites": {name: asdict(one) for name, one in scores.sites.items()},
-        "at_threshold": _point_json(report.point),
+        "at_threshold": point_json(report.point),
         "calibration": {"bins": CALIBRATION_BINS, "ece": report.ece, "ece_counted": report.ece_counted},
         "counts": counts_json(report.counts),
         "maxn": None if report.maxn is None else counts_json(report.maxn),
@@ -128,7 +128,8 @@ def report_json(report: DetectionReport, artifact: Artifact[DetectionSpec]) -> d
     return {key: without_nan(value) for key, value in tree.items()}
 
 
-def _point_json(point: OperatingPoint) -> dict[str, float | int]:
+def point_json(point: OperatingPoint) -> dict[str, float | int]:
+    """Counts, precision, recall and F1 from a score up."""
     return {**asdict(point), "precision": point.precision, "recall": point.recall, "f1": point.f1}
 
 
@@ -138,6 +139,7 @@ def counts_json(counts: CountScores) -> dict[str, Any]:
 
 
 def without_nan(value: Any) -> Any:
+    """The same, null for every NaN in it."""
     """The same with None for every NaN, however deep in it."""
     if isinstance(value, dict):
         return {key: without_nan(inner) for key, inner in value.items()}
@@ -163,12 +165,12 @@ def _overview(report: DetectionReport) -> Table:
     if report.partly:
         table.add_row("partly labelled", f"{report.partly:,} pictures: their precision is a lower bound")
     spread = "" if report.interval is None else " (95 % over clips: {:.1%} to {:.1%})".format(*report.interval)
-    table.add_row("mAP50", f"{_percent(scores.map50)}{spread}")
-    table.add_row("mAP50-95", _percent(scores.map50_95))
-    table.add_row("average recall", _percent(scores.overall.recall))
+    table.add_row("mAP50", f"{percent(scores.map50)}{spread}")
+    table.add_row("mAP50-95", percent(scores.map50_95))
+    table.add_row("average recall", percent(scores.overall.recall))
     table.add_row(
         f"from score {point.threshold:.2f} up",
-        f"precision {_percent(point.precision)}, recall {_percent(point.recall)}, F1 {_percent(point.f1)}",
+        f"precision {percent(point.precision)}, recall {percent(point.recall)}, F1 {percent(point.f1)}",
     )
     table.add_row("calibration error", f"{report.ece:.4f}, of those counted {report.ece_counted:.4f}")
     table.add_row("unreadable", f"{len(report.problems):,}")
@@ -185,7 +187,7 @@ def _precision_table(title: str, parts: dict[str, AveragePrecision]) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     for name, one in parts.items():
-        shares = _percent(one.map50), _percent(one.map50_95), _percent(one.recall)
+        shares = percent(one.map50), percent(one.map50_95), percent(one.recall)
         table.add_row(Text(_SIDES.get(name, name) or "unknown"), f"{one.boxes:,}", *shares)
     return table
 
@@ -203,11 +205,12 @@ def count_table(title: str, counts: CountScores) -> Table:
 
 
 def _count_row(error: CountError) -> tuple[str, ...]:
-    shares = _percent(error.exact), _percent(error.within_one)
+    shares = percent(error.exact), percent(error.within_one)
     return f"{error.pictures:,}", f"{error.mae:.2f}", f"{error.bias:+.2f}", *shares
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """With one decimal; "-" for NaN."""
     return "-" if math.isnan(share) else f"{share:.1%}"
 
 

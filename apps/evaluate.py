@@ -18,18 +18,28 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from apps import counting_scores, species_scores
 from apps.counting_scores import CountingReport, report_counts
 from apps.detection_scores import DetectionReport, report_detections, report_json, report_tables
+from apps.mask_scores import MaskReport, masks_json, masks_table, report_masks
 from apps.scores import DigitScores, score, scores_json, scores_table
 from apps.species_scores import evaluate_species
 from data.errors import InputError, ShankhaError
 from data.files import write_text
 from data.preprocess import Image, ink_image
 from data.readers import DetectionSet, DigitSet, Problem, as_fish, read_detections, read_digits
-from data.readers.detectionset import FISH, with_classes
+from data.readers.detectionset import FISH, outlined_once, with_classes
 from deploy.runtime.artifact import Artifact
 from deploy.runtime.counter import DenseCounter
 from deploy.runtime.detector import FishDetector
 from deploy.runtime.digits import BATCH, DigitReader, DigitReadings
-from deploy.runtime.spec import ArtifactSpec, CountingSpec, DetectionSpec, DigitSpec, EngineName, SpeciesSpec
+from deploy.runtime.segmenter import FishSegmenter
+from deploy.runtime.spec import (
+    ArtifactSpec,
+    CountingSpec,
+    DetectionSpec,
+    DigitSpec,
+    EngineName,
+    SegmentationSpec,
+    SpeciesSpec,
+)
 
 SeenT = TypeVar("SeenT")
 
@@ -57,7 +67,8 @@ def evaluate(
     """Score an artifact on labelled data.
 
     Digits: accuracy, classes, calibration, and what review would cost. Detectors: COCO's metrics by size and site,
-    precision and recall at the threshold, calibration, and counts. Counters: errors of the count by abundance and site,
+    precision and recall at the threshold, calibration, and counts. Segmenters: all
+    of these, and the same of their masks. Counters: errors of the count by abundance and site,
     and grid errors. Species: accuracy, mean recall, names by vote, and what is made of unknown species.
 
     Example: shankha evaluate digits-int8 --data my-digits --json scores.json
@@ -74,6 +85,10 @@ def _scored(artifact: Artifact[ArtifactSpec], data: Path, split: str | None) -> 
     if isinstance(artifact.spec, DetectionSpec):
         report = evaluate_detector(artifact, data, split)
         return report_tables(report), report_json(report, artifact.of(DetectionSpec))
+    if isinstance(artifact.spec, SegmentationSpec):
+        report, masks = evaluate_segmenter(artifact, data, split)
+        tree = report_json(report, artifact.of(SegmentationSpec)) | {"masks": masks_json(masks)}
+        return Group(masks_table(masks), report_tables(report)), tree
     if isinstance(artifact.spec, CountingSpec):
         counts = evaluate_counter(artifact, data, split)
         return counting_scores.report_tables(counts), counting_scores.report_json(counts, artifact.of(CountingSpec))
@@ -100,6 +115,28 @@ def evaluate_detector(artifact: Artifact[ArtifactSpec], data: Path, split: str |
     seconds = time.perf_counter() - started
     _require(len(indices), problems, data, "pictures with boxes")
     return report_detections(truth.select(indices), found, detector.threshold, problems, seconds)
+
+
+def evaluate_segmenter(
+    artifact: Artifact[ArtifactSpec], data: Path, split: str | None = None
+) -> tuple[DetectionReport, MaskReport]:
+    """Outline what is in every picture of a dataset, one at a time, and score the boxes and the masks.
+
+    Raises:
+        ShankhaError: The dataset cannot be read (see `data.readers.read_detections`).
+        InputError: It has no class that the segmenter knows, no mask, or not one picture of it is readable.
+    """
+    segmenter = FishSegmenter(artifact)
+    truth = outlined_once(_known_classes(read_detections(data, split, masks=True), segmenter.names, data))
+    if not any(mask is not None for own in truth.masks or () for mask in own):
+        raise InputError(data, "holds no masks", expected="COCO json with polygons or run lengths, or YOLO polygons")
+    started = time.perf_counter()
+    indices, seen, problems = _look_at_all(segmenter.segment, truth)
+    seconds = time.perf_counter() - started
+    _require(len(indices), problems, data, "pictures with masks")
+    chosen, found = truth.select(indices), [one.detections for one in seen]
+    report = report_detections(chosen, found, segmenter.threshold, problems, seconds)
+    return report, report_masks(chosen, seen, segmenter.threshold)
 
 
 def evaluate_counter(artifact: Artifact[ArtifactSpec], data: Path, split: str | None = None) -> CountingReport:
