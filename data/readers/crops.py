@@ -253,9 +253,7 @@ def teachable(crops: CropSet, readable: NDArray[np.bool_]) -> tuple[tuple[str, .
     listed = np.bincount(crops.labels, minlength=len(crops.names))
     kept = tuple(name for name, count in zip(crops.names, counts, strict=True) if count >= LEAST_PICTURES)
     problems = tuple(
-        Problem(
-            name, f"has {count} readable picture{'s' * (count != 1)} of the {LEAST_PICTURES} needed: it is left out"
-        )
+        Problem(name, f"has {count} of the {LEAST_PICTURES} readable pictures that are needed: it is left out")
         for name, count, files in zip(crops.names, counts, listed, strict=True)
         if files and count < LEAST_PICTURES
     )
