@@ -8,6 +8,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from apps.pictures import line_of_text
 from data.preprocess import Image
@@ -19,6 +20,7 @@ SMALLEST_WIDTH: Final = 640
 _INK: Final = (20, 20, 20)
 _PAPER: Final = (245, 245, 245)
 _DASH: Final = 6
+_TINT: Final = 0.25
 
 Box = tuple[float, float, float, float]
 
@@ -26,12 +28,14 @@ Box = tuple[float, float, float, float]
 @dataclass(frozen=True)
 class Mark:
     """A box in pixels of the frame (left, top, right, bottom), what is written at it, the number of its species, and
-    whether it is counted: what is not is dashed."""
+    whether it is counted: what is not is dashed. `outline` are the parts of its fish's outline, each (V, 2) pixels of
+    the frame; it is drawn in place of the box."""
 
     box: Box
     text: str
     species: int
     counted: bool
+    outline: tuple[NDArray[np.float64], ...] = ()
 
 
 def colour_of(species: int) -> tuple[int, int, int]:
@@ -55,7 +59,10 @@ def draw_marks(picture: Image, marks: Sequence[Mark], scale: float) -> None:
     size = _text_size(picture)
     taken: list[tuple[int, int, int, int]] = []
     for mark in sorted(marks, key=lambda mark: mark.counted):
-        _draw_box(picture, _corners(picture, mark.box, scale), colour_of(mark.species), solid=mark.counted)
+        if mark.outline:
+            _draw_outline(picture, mark, scale)
+        else:
+            _draw_box(picture, _corners(picture, mark.box, scale), colour_of(mark.species), solid=mark.counted)
     for mark in sorted(marks, key=lambda mark: not mark.counted):
         taken.append(_draw_label(picture, mark, _corners(picture, mark.box, scale), size, taken))
 
@@ -107,6 +114,21 @@ def _corners(picture: Image, box: Box, scale: float) -> tuple[int, int, int, int
     left, top, right, bottom = (round(edge * scale) for edge in box)
     height, width = picture.shape[:2]
     return max(0, left), max(0, top), min(width, right) - 1, min(height, bottom) - 1
+
+
+def _draw_outline(picture: Image, mark: Mark, scale: float) -> None:
+    """Lines on dark edges around a light tint; what does not count is left without the tint."""
+    parts = [np.round(part * scale).astype(np.int32)[:, None] for part in mark.outline]
+    colour, thick = colour_of(mark.species), max(2, _text_size(picture) // 8)
+    if mark.counted:
+        low = np.clip(np.concatenate(parts).min(axis=(0, 1)), 0, None)
+        high = np.concatenate(parts).max(axis=(0, 1)) + 1
+        window = picture[low[1] : high[1], low[0] : high[0]]
+        tinted = window.copy()
+        cv2.fillPoly(tinted, parts, colour, offset=(-int(low[0]), -int(low[1])))
+        window[:] = cv2.addWeighted(window, 1 - _TINT, tinted, _TINT, 0)
+    cv2.polylines(picture, parts, True, _INK, thick + 2, cv2.LINE_AA)
+    cv2.polylines(picture, parts, True, colour, thick, cv2.LINE_AA)
 
 
 def _draw_box(picture: Image, corners: tuple[int, int, int, int], colour: tuple[int, int, int], *, solid: bool) -> None:

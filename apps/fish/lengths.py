@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.fish.counts import settle
-from apps.fish.records import Observations
 from apps.fish.results import DeploymentResult
 
 CLASS_MM: Final = 10
@@ -69,7 +68,8 @@ def length_classes(result: DeploymentResult) -> list[LengthClass]:
     """The lengths of the fish that make each species' MaxN, so that no fish counts twice; rising, unmeasured last."""
     lengths = fish_lengths(result)
     of_track = {one.track: one.mm for one in lengths if one.track}
-    of_box = {_box(result.records.tracked.observations, int(one.rows[0])): one.mm for one in lengths if not one.track}
+    known = result.records.tracked.observations.identity
+    single = {known(int(one.rows[0])): one.mm for one in lengths if not one.track}
     settled = settle(result.records.tracked)
     seen = settled.observations
     found = []
@@ -79,7 +79,7 @@ def length_classes(result: DeploymentResult) -> list[LengthClass]:
         counted = (seen.sample == species.max_n_at.sample) & (seen.labels == label)
         counted &= seen.scores >= np.float32(result.settings.threshold)
         mm = [
-            of_track.get(int(settled.tracks[at])) if settled.tracks[at] else of_box.get(_box(seen, int(at)))
+            of_track.get(int(settled.tracks[at])) if settled.tracks[at] else single.get(seen.identity(int(at)))
             for at in np.flatnonzero(counted)
         ]
         lows = sorted(int(length // CLASS_MM) * CLASS_MM for length in mm if length is not None)
@@ -111,8 +111,3 @@ def _length(result: DeploymentResult, track: int, positions: NDArray[np.int64], 
 def _settled_labels(result: DeploymentResult) -> dict[int, int]:
     settled = settle(result.records.tracked)
     return dict(zip(settled.tracks.tolist(), settled.observations.labels.tolist(), strict=True))
-
-
-def _box(seen: Observations, row: int) -> tuple[int, bytes]:
-    """What a detection is known by, whatever others there are."""
-    return int(seen.sample[row]), seen.xyxy[row].tobytes()

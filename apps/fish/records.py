@@ -151,6 +151,10 @@ class Observations:
             names,
         )
 
+    def identity(self, row: int) -> tuple[int, bytes]:
+        """What a detection is known by among those of any selection: its sample and its box."""
+        return int(self.sample[row]), self.xyxy[row].tobytes()
+
     def select(self, chosen: Chosen) -> Observations:
         """The chosen observations (a mask, or positions that do not fall); all samples stay."""
         return Observations(
