@@ -65,6 +65,11 @@ def command_tree() -> TyperGroup:
         LazyCommand("data", "apps.datasets:app", "Datasets: what there is, getting one, verifying a folder."),
         LazyCommand("evaluate", "apps.evaluate:evaluate", "Score an artifact on labelled data."),
         LazyCommand("train", "apps.train:train", "Train a network as a recipe says."),
+        LazyCommand(
+            "study",
+            "training.study.command:study",
+            "Compare regularization: one recipe with each in turn.",
+        ),
         LazyCommand("export", "deploy.export:export", "Make an artifact of a training run."),
         LazyCommand("bench", "deploy.bench:bench", "Measure artifacts side by side."),
     ):

@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -82,15 +83,21 @@ class Run(Generic[BatchT]):
             raise InputError(self.folder, "holds a run of another recipe", cure="choose another --out folder")
         return checkpoint.load_checkpoint(saved, self.learner)
 
-    def fit(self) -> Evaluation:
-        """Train to the end of the recipe (or until early stopping), and tell how the selected epoch does."""
-        with SummaryWriter(self.folder / "events") as events, _progress_bar() as bar:
+    def fit(self, shown: Progress | None = None) -> Evaluation:
+        """Train to the end of the recipe (or until early stopping), and tell how the selected epoch does.
+
+        Args:
+            shown: Where to show the progress, for who runs several; by default a display of its own.
+        """
+        with SummaryWriter(self.folder / "events") as events, nullcontext(shown) if shown else progress_bar() as bar:
             bar_id = bar.add_task(self.recipe.name, total=self.recipe.epochs * self.task.steps, note="")
             bar.update(bar_id, completed=self.progress.epochs_done * self.task.steps)
             while not self._finished():
                 row = self._epoch(self.progress.epochs_done, lambda note: bar.update(bar_id, advance=1, note=note))
                 self._record(row, events)
                 bar.console.print(_line(row))
+            if shown:
+                bar.remove_task(bar_id)
         return self._finish()
 
     def _finished(self) -> bool:
@@ -166,7 +173,8 @@ class Run(Generic[BatchT]):
         return evaluation
 
 
-def _progress_bar() -> Progress:
+def progress_bar() -> Progress:
+    """The display of a run's progress, on stderr."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,0 +1,1 @@
+"""`shankha study`: one recipe with each regularization in turn, compared over seeds."""
