@@ -218,6 +218,8 @@ def _loop(ends: dict[tuple[int, int], list[tuple[int, int]]], start: tuple[int, 
 
 def without_holes(mask: Mask) -> Mask:
     """The mask with everything filled that its outlines go around."""
+    if mask.inside.all():
+        return mask
     outside = np.pad(~mask.inside, 1, constant_values=True).astype(np.uint8)
     cv2.floodFill(outside, None, (0, 0), 2, flags=8)  # what meets the outside at a corner is no hole
     return Mask(mask.left, mask.top, outside[1:-1, 1:-1] != 2)

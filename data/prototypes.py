@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data.boxes import Boxes
 from data.frames import FramePlacement
-from data.masks import Mask, from_picture, nothing
+from data.masks import Mask, from_picture, nothing, without_holes
 
 Floats = NDArray[np.float32]
 
@@ -21,7 +21,7 @@ _MARGIN: Final = 2
 def decoded_masks(
     coefficients: Floats, prototypes: Floats, xyxy: Boxes, placement: FramePlacement, stride: int
 ) -> tuple[Mask, ...]:
-    """The mask of each box: where the weighted sum of the prototypes is above 0, within the box.
+    """The mask of each box: where the weighted sum of the prototypes is above 0, within the box; holes are filled.
 
     Args:
         coefficients: (D, P) float32, the weights of each box's mask.
@@ -55,4 +55,4 @@ def _decoded(
     matrix = np.array([[scale[0], 0, start[0]], [0, scale[1], start[1]]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     grown = cv2.warpAffine(sums, matrix, (right - left, bottom - top), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return from_picture(grown > 0, left, top)
+    return without_holes(from_picture(grown > 0, left, top))

@@ -14,7 +14,7 @@ from models.yolox_loss import YoloxOutput, assign, detection_loss
 
 _WIDTH: Final = 64
 _EDGE_WIDTH: Final = 32
-_MASK_WEIGHT: Final = 3.0
+_MASK_WEIGHT: Final = 4.0
 
 
 class SegOutput(NamedTuple):
