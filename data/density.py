@@ -44,6 +44,10 @@ class Density:
         """All objects together."""
         return float(self.amounts.sum(dtype=np.float64))
 
+    def above(self, least: float) -> Density:
+        """The same without what is less than that in one place."""
+        return Density(self.xy, np.where(self.amounts < least, 0, self.amounts).astype(np.float32))
+
     @classmethod
     def of_points(cls, xy: Points) -> Density:
         """One object at each point."""
@@ -70,8 +74,9 @@ def counted(cells: DensityMap, frame_wh: tuple[int, int], spec: FramePreprocessi
 def peaks(cells: DensityMap, most: int) -> Points:
     """Places where a density peaks: (P, 2) float32 x, y in cells from the edge of the first, the highest first.
 
-    A peak is a cell with at least `LEAST_PEAK` objects in the 3 x 3 cells around it, of which no other such sum within
-    them is larger; of equal ones the first row by row. Its place is the middle of mass of those cells.
+    A peak is a cell with at least `LEAST_PEAK` objects in the 3 x 3 cells around it, where the density, evened out a
+    little, is higher than in its neighbours; of equal ones the first row by row. Its place is the middle of mass of
+    those nine cells.
 
     Args:
         cells: The map.
@@ -79,11 +84,12 @@ def peaks(cells: DensityMap, most: int) -> Points:
     """
     nine = _of_nine(np.pad(cells.astype(np.float64), 1))
     total = nine.sum(axis=0)
-    highest = np.asarray(cv2.dilate(total, np.ones((3, 3), np.uint8)))
-    rows, columns = np.nonzero((total >= highest) & (total >= LEAST_PEAK))
+    smooth = np.tensordot(_BLUR, nine, axes=1)
+    highest = np.asarray(cv2.dilate(smooth, np.ones((3, 3), np.uint8)))
+    rows, columns = np.nonzero((smooth >= highest) & (total >= LEAST_PEAK))
     places: list[tuple[float, float]] = []
     taken = np.zeros(cells.shape, np.bool_)
-    for at in np.argsort(-total[rows, columns], kind="stable"):
+    for at in np.argsort(-smooth[rows, columns], kind="stable"):
         row, column = int(rows[at]), int(columns[at])
         if len(places) >= most:
             break
@@ -97,6 +103,7 @@ def peaks(cells: DensityMap, most: int) -> Points:
 
 _DY: Final = np.repeat([-1.0, 0.0, 1.0], 3)
 _DX: Final = np.tile([-1.0, 0.0, 1.0], 3)
+_BLUR: Final = np.outer([0.25, 0.5, 0.25], [0.25, 0.5, 0.25]).ravel()
 
 
 def _of_nine(padded: NDArray[np.float64]) -> NDArray[np.float64]:

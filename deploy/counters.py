@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +40,7 @@ from training.tasks.counting import CountingTask
 CALIBRATION_INPUTS: Final = 200
 BOX_COUNTER: Final = Path(__file__).resolve().parents[1] / "models" / "weights" / "fish-int8"
 """The shipped detector, whose boxes a counter is compared with."""
+LEVELS: Final = (0.0, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2)
 GRID_LEVEL: Final = 2
 """GAME(2) of the card: 16 parts of the picture."""
 _LIMITS: Final = """\
@@ -75,7 +76,7 @@ def deploy_data(task: CountingTask) -> CountingDeployData:
 def export_counter(
     network: nn.Module, recipe: CountingRecipe, data: CountingDeployData, to: Path, engine: EngineName, *, int8: bool
 ) -> Export:
-    """Convert a counter, find from where it is to be trusted, and write its artifact.
+    """Convert a counter, find its background and from where it is to be trusted, and write its artifact.
 
     The artifact holds float ONNX, and with `int8` a network for OpenVINO beside it.
 
@@ -92,18 +93,21 @@ def export_counter(
         files = float_files(plain.read_bytes(), engine)
         seen = {"float32": draft.seen(files)}
         if int8:
-            files = int8_files(files, plain, data.calibration, draft.measure, -_share(draft.scores(seen["float32"])))
+            files = int8_files(files, plain, data.calibration, draft.measure, draft.quality(seen["float32"]))
             seen["int8"] = draft.seen(files)
-    scores = {precision: draft.scores(one) for precision, one in seen.items()}
     best = files.models[0].precision
+    least = background(draft.true, seen[best])
+    seen = {precision: _above(one, least) for precision, one in seen.items()}
+    scores = {precision: draft.scores(one) for precision, one in seen.items()}
     trusted = trusted_from(draft.true, _counts(seen[best]), data.boxes)
     parity = _parity(files, seen, scores) if int8 else None
     grid = grid_error(centres(data.validation), seen[best], data.validation.sizes_wh, GRID_LEVEL)
     spec = _spec(recipe, grid_wh, files) | {
+        "least_density": least,
         "dense_from": trusted if math.isfinite(trusted) else None,
         "metrics": _metrics(scores[best], grid, grid_wh, zoo.parameters(network)),
     }
-    card = model_card(_facts(spec, recipe, files, data, scores, grid), _words(trusted))
+    card = model_card(_facts(spec, recipe, files, data, scores, grid), _words(least, trusted))
     artifact = write_artifact(to, spec, {**files.contents, CARD_FILE: card.encode()})
     return Export(artifact, parity, _notes(spec, files, trusted))
 
@@ -127,13 +131,34 @@ class _Draft:
         artifact = write_artifact(self.folder, _spec(self.recipe, self.grid_wh, files), files.contents)
         return count_all(DenseCounter(artifact), self.pictures)
 
-    def scores(self, seen: list[Density]) -> CountScores:
+    def scores(self, seen: Sequence[Density]) -> CountScores:
         """How its counts err."""
         return count_errors(self.true, _counts(seen))
 
+    def quality(self, seen: Sequence[Density]) -> float:
+        """The mean absolute error as a share of the mean count, without the background, negated: higher is better."""
+        return -_share(self.scores(_above(seen, background(self.true, seen))))
+
     def measure(self, files: NetworkFiles) -> float:
-        """The mean absolute error as a share of the mean count, negated: higher is better."""
-        return -_share(self.scores(self.seen(files)))
+        """The quality of what the first of the networks sees."""
+        return self.quality(self.seen(files))
+
+
+def background(true: NDArray[np.int64], seen: Sequence[Density]) -> float:
+    """The density below which a cell is best taken for background: of `LEVELS` the one whose counts err least.
+
+    A faint rest in a thousand empty cells adds up to fish that are not there. Of equal levels the lowest.
+
+    Args:
+        true: (N,) true counts.
+        seen: What is seen where in the same pictures.
+    """
+    errors = [count_errors(true, _counts(_above(seen, level))).overall.mae for level in LEVELS]
+    return LEVELS[int(np.argmin(errors))]
+
+
+def _above(seen: Sequence[Density], least: float) -> list[Density]:
+    return [one.above(least) for one in seen]
 
 
 def count_all(counter: DenseCounter, pictures: DetectionSet) -> list[Density]:
@@ -144,7 +169,7 @@ def count_all(counter: DenseCounter, pictures: DetectionSet) -> list[Density]:
     return seen
 
 
-def _counts(seen: list[Density]) -> NDArray[np.float64]:
+def _counts(seen: Sequence[Density]) -> NDArray[np.float64]:
     return np.array([one.count for one in seen], np.float64)
 
 
@@ -202,7 +227,7 @@ def _notes(spec: dict[str, Any], files: NetworkFiles, trusted: float) -> tuple[s
 
 
 def _trusted_text(trusted: float) -> str:
-    return f"from {trusted:.1f} fish" if math.isfinite(trusted) else "nowhere more than boxes"
+    return f"from {trusted:.1f} fish on" if math.isfinite(trusted) else "nowhere more than boxes"
 
 
 def _facts(
@@ -241,7 +266,7 @@ def _facts(
     )
 
 
-def _words(trusted: float) -> CardWords:
+def _words(least: float, trusted: float) -> CardWords:
     return CardWords(
         summary="Counts fish in frames of underwater footage without boxes, for schools too dense for them.",
         table=(
@@ -257,9 +282,9 @@ or too close for boxes.""",
 Validation pictures are of camera sites held out of training; they chose the epoch, so these numbers lean towards the
 model. A test on other data follows below where one was made.""",
         calibration=f"""\
-The network learns rates whose sum is the expected count; nothing is fitted to it afterwards. On the validation pictures
-it is to be trusted more than the boxes of the shipped detector {_trusted_text(trusted)} of its own count. That detector
-may have learnt from those pictures, which makes the comparison a strict one.""",
+A cell of less than {least:g} fish is background and counts nothing: of {len(LEVELS)} levels the one whose counts err
+least on the validation pictures. By its own count it is trusted {_trusted_text(trusted)}: there, taking its count from
+there on and the boxes of the shipped detector below errs least.""",
         limits=_LIMITS,
         data="`FOLDER` is a YOLO folder, holds COCO json, or holds pictures and points.csv.",
     )

@@ -72,6 +72,6 @@ class DenseCounter:
             if not np.isfinite(raw).all():
                 path = self.artifact.folder / self.artifact.choice.file
                 raise InputError(path, "answers with what is no number", cure="export the artifact again")
-            cells = np.where(raw < spec.least_density, 0, raw * spec.count_scale).astype(np.float32)
+            cells = np.where(raw < spec.least_density, 0, raw).astype(np.float32)
             told += [(own, frame.shape[1::-1], spec.preprocessing) for own, frame in zip(cells, batch, strict=True)]
         return told

@@ -237,14 +237,13 @@ class CountingSpec(FrameSpec):
 
     The network's input is divided into `grid_wh` cells, across and down, and the network says how many objects have
     their middle in each; 1 x 1 cells are a network that counts the whole frame at once and places nothing. Cells below
-    `least_density` are background and count nothing; the count of a frame is `count_scale` times the sum of the others
-    whose middle lies in the frame. From a count of `dense_from` up it errs less than counting boxes (None: never).
+    `least_density` are background and count nothing; the count of a frame is the sum of the others whose middle lies in
+    the frame. From a count of `dense_from` up it errs less than counting boxes (None: never).
     """
 
     task: Literal["counting"] = "counting"
     grid_wh: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
     least_density: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    count_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     dense_from: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
     @property

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.boxes import no_boxes
-from data.count_metrics import count_errors, counts_at, score_counts
+from data.count_metrics import count_errors, counts_at, grid_error, score_counts, trusted_from
+from data.density import Density
 from data.detections import Detections
 from tests.data.pictures import detection_set
 
@@ -59,3 +60,71 @@ def test_perfect_counts_and_none() -> None:
     assert math.isnan(count_errors(np.zeros(0, int), np.zeros(0, int)).overall.mae)
     with pytest.raises(ValueError, match="1 counts against 2"):
         count_errors(np.zeros(2, int), np.zeros(1, int))
+
+
+def test_counts_need_be_no_whole_numbers() -> None:
+    scores = count_errors(np.array([2, 3]), np.array([2.4, 1.6]))
+    assert scores.overall.mae == pytest.approx(0.9)
+    assert scores.overall.bias == pytest.approx(-0.5)
+    assert (scores.overall.exact, scores.overall.within_one) == (0.5, 1.0)
+
+
+SQUARE = np.array([[100, 100]])
+
+
+def at(*points: tuple[float, float]) -> np.ndarray:
+    return np.array(points, np.float32).reshape(-1, 2)
+
+
+def test_grid_error_by_hand() -> None:
+    """Two fish, one seen in its place and one in the opposite corner."""
+    true, density = [at((10, 10), (90, 10))], [Density(at((12, 12), (10, 90)), np.array([0.8, 1.0], np.float32))]
+    assert grid_error(true, density, SQUARE, 0) == pytest.approx(0.2)
+    assert grid_error(true, density, SQUARE, 1) == pytest.approx(2.2)
+    assert grid_error(true, [Density.of_points(at())], SQUARE, 2) == 2.0
+
+
+def test_grid_error_takes_the_far_edge_in() -> None:
+    assert grid_error([at((100, 100))], [Density.of_points(at((99, 99)))], SQUARE, 3) == 0.0
+
+
+def test_grid_error_of_nothing_and_of_too_little() -> None:
+    assert math.isnan(grid_error([], [], np.zeros((0, 2), int), 1))
+    for level, seen_there in ((-1, [Density.of_points(at())]), (1, [])):
+        with pytest.raises(ValueError, match="level"):
+            grid_error([at()], seen_there, SQUARE, level)
+
+
+_POINTS = st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), max_size=12).map(lambda points: at(*points))
+
+
+@given(_POINTS, _POINTS, st.integers(0, 3))
+def test_grid_error_never_falls_with_the_level(true: np.ndarray, found: np.ndarray, level: int) -> None:
+    one, two = (grid_error([true], [Density.of_points(found)], SQUARE, step) for step in (level, level + 1))
+    assert abs(len(true) - len(found)) <= one + 1e-9
+    assert one <= two + 1e-9
+    assert two <= len(true) + len(found)
+    assert grid_error([true], [Density.of_points(true)], SQUARE, level) == 0
+
+
+def test_a_counter_is_trusted_from_where_it_errs_less() -> None:
+    true, boxes = np.array([0, 1, 4, 12, 20]), np.array([0, 1, 4, 6, 5])
+    dense = np.array([0.6, 1.9, 4.4, 10.5, 18.0])
+    assert trusted_from(true, dense, boxes) == 10.5
+    assert trusted_from(true, true.astype(float), boxes) == 12.0
+    assert trusted_from(true, dense, true) == math.inf
+    assert trusted_from(np.zeros(0, int), np.zeros(0), np.zeros(0, int)) == math.inf
+
+
+_TRIPLES = st.lists(st.tuples(*[st.integers(0, 30)] * 3), min_size=1, max_size=30)
+
+
+@given(_TRIPLES)
+def test_no_other_rule_errs_less(rows: list[tuple[int, int, int]]) -> None:
+    true, dense, boxes = (np.array(part) for part in zip(*rows, strict=True))
+
+    def error(least: float) -> float:
+        return float(np.abs(np.where(dense >= least, dense, boxes) - true).sum())
+
+    best = trusted_from(true, dense.astype(float), boxes)
+    assert error(best) == min(error(least) for least in (*dense.tolist(), math.inf))

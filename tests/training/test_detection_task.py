@@ -3,40 +3,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 import torch
 
 from data.errors import ConfigurationError, FileAccessError, InputError
+from tests.training.sites import fish_of_three_sites
 from training.checkpoint import save_weights
 from training.loop import Run
 from training.recipe import DetectionRecipe
 from training.start import start_from
-from training.tasks.detection import DetectionTask, _Scenes
+from training.tasks.detection import DetectionTask
+from training.tasks.scenes import SceneBatches
 
-SITES = ("7001", "7002", "7003")
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small dataset of three sites: bright ellipses on dark water, some frames without any."""
-    root = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(1)
-    for part in ("images", "labels"):
-        (root / "fish" / part / "train").mkdir(parents=True)
-    for site in SITES:
-        for number in range(8):
-            name = f"{site}_F1_f{number:06d}"
-            picture = np.full((72, 128, 3), rng.integers(20, 60), np.uint8)
-            lines = []
-            for _ in range(number % 3):
-                x, y = rng.uniform(20, 108), rng.uniform(16, 56)
-                cv2.ellipse(picture, (round(x), round(y)), (14, 7), 0, 0, 360, (200, 210, 190), -1)
-                lines.append(f"0 {x / 128:.5f} {y / 72:.5f} {28 / 128:.5f} {14 / 72:.5f}")
-            cv2.imwrite(str(root / "fish/images/train" / f"{name}.jpg"), picture)
-            (root / "fish/labels/train" / f"{name}.txt").write_text("\n".join(lines))
-    return root
+    return fish_of_three_sites(tmp_path_factory.mktemp("data"))
 
 
 def recipe(**changes: object) -> DetectionRecipe:
@@ -111,7 +95,7 @@ def test_cutout_erases_in_padding_grey(root: Path) -> None:
     seen = []
     network = task.network().train()
     network.register_forward_pre_hook(lambda _layer, inputs: seen.append(inputs[0]))
-    batch = _Scenes(task.train, task.recipe, task.plans(0))[0]
+    batch = SceneBatches(task.train, task.recipe, task.plans(0))[0]
     task.loss(network, batch, CPU)
     changed = (seen[0].permute(0, 2, 3, 1) != batch.frames.float()).any(dim=3)
     assert changed.any()
