@@ -23,7 +23,7 @@ from apps.fish.ledger import Ledger
 from apps.fish.lines import Line
 from apps.fish.model import SHIPPED_MODEL, ArtifactSource
 from apps.fish.naming import PROBLEMS, REPORT
-from apps.fish.parts.asked import AskedParts
+from apps.fish.parts.asked import LEFT_OUT, AskedParts
 from apps.fish.parts.sources import SHIPPED, DensePart, MasksPart, SpeciesPart
 from apps.fish.publishing import Results
 from apps.fish.report.stored import write_about
@@ -257,6 +257,7 @@ def _told(outcome: Round, out: Path, seconds: float) -> str:
     undone = [opcode for opcode, status in outcome.statuses.items() if status != "complete"]
     if undone:
         lines.append(f"Not complete: {', '.join(undone)}.")
+    lines += [f"Left out: {problem.what}." for problem in outcome.problems if problem.kind in LEFT_OUT.values()]
     if outcome.problems:
         lines.append(f"Next: {out / PROBLEMS} lists {len(outcome.problems)} problems, and what to do about each.")
     return "\n".join(lines)

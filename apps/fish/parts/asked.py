@@ -19,6 +19,8 @@ WITHOUT: Final[dict[PartName, str]] = {
     "dense": "schools are not counted by points",
 }
 """What a survey goes without where the part is left out."""
+LEFT_OUT: Final[dict[PartName, str]] = {"species": "no_species", "masks": "no_masks", "dense": "no_dense"}
+"""The kind of the problem that says so."""
 
 
 @dataclass(frozen=True)
@@ -70,4 +72,4 @@ def left_out(part: PartName, error: ShankhaError) -> LeftOut:
 
 def problems_of(parts: Sequence[LeftOut]) -> list[FootageProblem]:
     """A line for each part that is left out; it belongs to no deployment, since it may concern all."""
-    return [FootageProblem(f"no_{one.part}", Path(one.where), one.what, one.cure) for one in parts]
+    return [FootageProblem(LEFT_OUT[one.part], Path(one.where), one.what, one.cure) for one in parts]

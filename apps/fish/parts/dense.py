@@ -93,16 +93,16 @@ def dense_samples(chapters: Sequence[Blocks], model: DenseModel, samples: int) -
         ValueError: A block is damaged, or of other samples.
     """
     sample, count = [np.zeros(0, np.int64)], [np.zeros(0, np.float64)]
-    points, edges = [no_points()], [np.zeros(1, np.int64)]
+    points, sizes = [no_points()], [np.zeros(1, np.int64)]
     for block in in_sequence(chapters):
         sample.append(block.sample + block.arrays["sample"])
         count.append(block.arrays["count"])
         points.append(block.arrays["points"])
-        edges.append(edges[-1][-1] + block.arrays["edges"][1:])
+        sizes.append(np.diff(block.arrays["edges"]))
     found = np.concatenate(sample)
     if len(found) and int(found[-1]) >= samples:
         raise ValueError("there are counts of samples that are not there")
     about = PartModel(model.name, model.identity)
     return DenseSamples(
-        about, model.dense_from, found, np.concatenate(count), np.concatenate(points), np.concatenate(edges)
+        about, model.dense_from, found, np.concatenate(count), np.concatenate(points), np.cumsum(np.concatenate(sizes))
     )
