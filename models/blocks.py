@@ -1,14 +1,13 @@
 """Building blocks of the digit networks, the internal regularizers among them.
 
-Internal regularization acts inside the network and only while it trains: `DropBlock` and `StochasticDepth` here,
-plain dropout from torch, and deep supervision as extra heads (`models.digits`).
+DropBlock and stochastic depth can be part of a network; `training.internal` brings them and others into any network.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torchvision.ops import StochasticDepth, drop_block2d
 
 
 class ConvNormAct(nn.Sequential):
@@ -23,16 +22,26 @@ class ConvNormAct(nn.Sequential):
         )
 
 
-class DropBlock(nn.Module):
-    """Zero square blocks of every feature map, so that neighbours cannot fill in for each other.
+def drop_blocks(features: Tensor, rate: float, size: int) -> Tensor:
+    """Zero squares of every feature map, so that neighbours cannot fill in for each other; what is left keeps the mean.
 
-    Ghiasi, Lin, Le: DropBlock, NeurIPS 2018. Block centres are drawn with probability
-    gamma = rate / block^2 * H W / ((H - block + 1) (W - block + 1)); what is left is scaled to keep its mean.
+    Ghiasi, Lin, Le: DropBlock, NeurIPS 2018, by torchvision. A square that does not fit into the map, or has no middle
+    pixel, is made smaller.
 
     Args:
+        features: (N, C, H, W).
         rate: Share of a map to be dropped.
-        block: Side of a block in feature-map pixels.
+        size: Side of a square in feature-map pixels.
+
+    Returns:
+        The same shape.
     """
+    fitting = min(size, *features.shape[-2:])
+    return drop_block2d(features, rate, fitting - (fitting + 1) % 2)
+
+
+class DropBlock(nn.Module):
+    """`drop_blocks` as a layer: it acts while the network trains."""
 
     def __init__(self, rate: float, block: int = 3) -> None:
         super().__init__()
@@ -43,31 +52,7 @@ class DropBlock(nn.Module):
         """(N, C, H, W) -> the same shape."""
         if not self.training or self.rate == 0:
             return features
-        height, width = features.shape[-2:]
-        block = min(self.block, height, width)
-        room = (height - block + 1) * (width - block + 1)
-        gamma = self.rate / block**2 * height * width / room
-        centres = (
-            torch.rand((*features.shape[:2], height - block + 1, width - block + 1), device=features.device) < gamma
-        )
-        padded = functional.pad(centres.float(), (block - 1,) * 4)
-        kept = 1 - functional.max_pool2d(padded, block, stride=1)
-        return features * kept * (kept.numel() / kept.sum().clamp(min=1)).to(features.dtype)
-
-
-class StochasticDepth(nn.Module):
-    """Skip a residual branch for whole examples (Huang et al., ECCV 2016); kept ones are scaled by 1 / (1 - rate)."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, branch: Tensor) -> Tensor:
-        """(N, C, H, W) -> the same shape, some examples all zero."""
-        if not self.training or self.rate == 0:
-            return branch
-        kept = (torch.rand(branch.shape[0], 1, 1, 1, device=branch.device) >= self.rate).to(branch.dtype)
-        return branch * kept / (1 - self.rate)
+        return drop_blocks(features, self.rate, self.block)
 
 
 class Residual(nn.Module):
@@ -78,7 +63,7 @@ class Residual(nn.Module):
         layers: list[nn.Module] = [ConvNormAct(channels, channels) for _ in range(depth - 1)]
         layers += [nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)]
         self.branch = nn.Sequential(*layers)
-        self.skip = StochasticDepth(skip_rate)
+        self.skip = StochasticDepth(skip_rate, "row")
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -121,6 +121,7 @@ class ResidualBackbone(nn.Module):
     ) -> None:
         super().__init__()
         rates = iter(stochastic_depth * (i + 1) / sum(depths) for i in range(sum(depths)))
+        self.feature_maps = {f"stages.{number}": width for number, width in enumerate(widths[1:])}
         self.stem = ConvNormAct(3, widths[0], stride=2)
         self.stages = nn.Sequential(
             *(

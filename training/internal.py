@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import drop_block2d, stochastic_depth
+from torchvision.ops import stochastic_depth
 
 from data.errors import ConfigurationError
+from models.blocks import drop_blocks
 from models.places import FeatureMap, answer_layers, branches, feature_maps
 from training.regularization_spec import ClassifierInternal, InternalRegularization
 
@@ -167,12 +168,7 @@ def _rated(change: Callable[[Tensor, float], Tensor], rate: float) -> Change:
 
 
 def _blocks(rate: float, size: int) -> Change:
-    def change(features: Tensor) -> Tensor:
-        # A block fits into the map and has a middle.
-        fitting = min(size, *features.shape[-2:])
-        return drop_block2d(features, rate, fitting - (fitting + 1) % 2)
-
-    return change
+    return lambda features: drop_blocks(features, rate, size)
 
 
 def _skips(rate: float) -> Change:

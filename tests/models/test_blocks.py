@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.blocks import DropBlock, Residual, SpinalHead, StochasticDepth
+from models.blocks import DropBlock, Residual, SpinalHead
 
 
 def test_drop_block_removes_squares_and_keeps_the_mean() -> None:
@@ -28,15 +28,16 @@ def test_drop_block_takes_maps_smaller_than_its_block() -> None:
     assert torch.isfinite(out).all()
 
 
-def test_stochastic_depth_drops_whole_examples_and_scales_the_rest() -> None:
+def test_a_residual_block_skips_its_branch_for_whole_examples_and_scales_the_rest() -> None:
     torch.manual_seed(0)
-    out = StochasticDepth(0.25).train()(torch.ones(4000, 1, 2, 2))
+    block = Residual(2, skip_rate=0.25).train()
+    out = block.skip(torch.ones(4000, 1, 2, 2))
     sums = out.sum(dim=(1, 2, 3))
     assert sums.unique().tolist() == [0.0, pytest.approx(4 / 0.75)]
     assert (sums == 0).float().mean().item() == pytest.approx(0.25, abs=0.03)
 
 
-@pytest.mark.parametrize("layer", [DropBlock(0.5), StochasticDepth(0.5)])
+@pytest.mark.parametrize("layer", [DropBlock(0.5), Residual(4, skip_rate=0.5).skip])
 def test_internal_regularizers_rest_in_evaluation(layer: nn.Module) -> None:
     features = torch.rand(8, 4, 6, 6)
     assert torch.equal(layer.eval()(features), features)

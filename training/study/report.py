@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from matplotlib.figure import Figure
 from rich.table import Table
@@ -17,8 +18,8 @@ from training.study.plan import Study
 from training.study.running import Result
 from training.study.statistics import Comparison, compared, holm
 
-LEVEL = 0.05
-_COLUMNS = ("method", "family", "mean", "deviation", "difference", "95 % interval", "p", "p (Holm)", "p (exact)")
+LEVEL: Final = 0.05
+COLUMNS: Final = ("method", "family", "mean", "deviation", "difference", "95 % interval", "p", "p (Holm)", "p (exact)")
 _BETTER, _WORSE, _EVEN = "#1b6ca8", "#c8553d", "#888888"
 
 
@@ -106,13 +107,13 @@ def summary(study: Study, rows: Sequence[Row]) -> str:
 
 def markdown(study: Study, rows: Sequence[Row]) -> str:
     """The summary and the table."""
-    lines = [f"| {' | '.join(line)} |" for line in (_COLUMNS, ["---"] * len(_COLUMNS), *map(cells, rows))]
+    lines = [f"| {' | '.join(line)} |" for line in (COLUMNS, ["---"] * len(COLUMNS), *map(cells, rows))]
     return f"{summary(study, rows)}\n\n" + "\n".join(lines) + "\n"
 
 
 def table(study: Study, rows: Sequence[Row]) -> Table:
     """The table for a terminal."""
-    made = Table(*_COLUMNS, title=f"{study.spec.name}: {study.spec.metric}")
+    made = Table(*COLUMNS, title=f"{study.spec.name}: {study.spec.metric}")
     for row in rows:
         made.add_row(*cells(row))
     return made
