@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from apps.fish.counts import CountSettings, Fragmentation, Period, count
+from apps.fish.counts import CountSettings, Period, count
 from apps.fish.detecting import Model
 from apps.fish.footage import Chapter, Deployment, DeploymentMetadata
+from apps.fish.individuals import Fragmentation
 from apps.fish.lines import Line
+from apps.fish.parts.found import Crop, DenseSamples, NamedDeployment, NamedFish, Outlines, PartModel
 from apps.fish.records import DeploymentRecords, Observations, Samples, TrackedObservations, in_order_of_sight, joined
 from apps.fish.results import ChapterResult, DeploymentResult
 from data.boxes import Boxes
+from data.masks import Mask, area, length
+from data.rle import rle
+from data.species import Named
+from data.taxonomy import Taxon, Taxonomy
 
 SIZE_WH = (1920, 1080)
 NAMES = ("fish", "Girella tricuspidata", "stingray")
@@ -112,3 +118,73 @@ def deployment_result(
         (),
         Model("YOLOX-Nano", "0", names, 0.5, 0.05),
     )
+
+
+SPECIES = ("Girella tricuspidata", "Acanthopagrus australis", "unknown fish")
+TAXONOMY = Taxonomy(
+    taxa=(
+        Taxon(
+            key="Girella tricuspidata",
+            family="Kyphosidae",
+            genus="Girella",
+            species="tricuspidata",
+            caab="37361007",
+            worms=280978,
+        ),
+        Taxon(key="Acanthopagrus australis", family="Sparidae", genus="Acanthopagrus", species="australis"),
+    )
+)
+
+
+def result_with_parts(scale: float | None = 7.5) -> DeploymentResult:
+    """The same footage with names, outlines and counts by points: track 3 is unknown, the boxes of 20 pixels at the
+    left edge are cut, and the counter sees four fish where boxes show three."""
+    result = deployment_result(names=SPECIES, metadata=METADATA.model_copy(update={"mm_per_pixel": scale}), lines=())
+    seen, tracks = result.records.tracked.observations, result.records.tracked.tracks
+    labels = np.where(tracks == 3, 2, seen.labels)
+    renamed = Observations(seen.samples, seen.sample, seen.xyxy, seen.scores, labels, SPECIES)
+    tracked = TrackedObservations(renamed, tracks)
+    return replace(
+        result,
+        records=replace(result.records, tracked=tracked),
+        counts=count(tracked, result.counts.period, result.settings, SIZE_WH),
+        species=_named(tracked),
+        outlines=_outlined(renamed),
+        dense=_dense(),
+    )
+
+
+def _named(tracked: TrackedObservations) -> NamedDeployment:
+    fish = []
+    for track in range(1, tracked.count + 1):
+        rows = np.flatnonzero(tracked.tracks == track)
+        label = SPECIES[tracked.observations.labels[rows[0]]]
+        known = label in SPECIES[:2]
+        told = Named(label if known else None, 0.9375 if known else 0.75, SPECIES[1 if label == SPECIES[0] else 0])
+        crops = (Crop(int(rows[0]), told, b"a picture"),)
+        fish.append(NamedFish(track, rows, label, told, len(rows), crops))
+    return NamedDeployment(PartModel("names", "1"), SPECIES[:2], 0.5, TAXONOMY, tuple(fish))
+
+
+def _outlined(seen: Observations) -> Outlines:
+    """A rectangle two pixels within every box that counts."""
+    rows = np.flatnonzero(seen.scores >= 0.5)
+    masks = [
+        Mask(int(x1) + 2, int(y1) + 2, np.ones((16, int(x2) - int(x1) - 4), np.bool_))
+        for x1, y1, x2, y2 in seen.xyxy[rows].tolist()
+    ]
+    return Outlines(
+        PartModel("outlines", "2"),
+        rows,
+        np.array([area(mask) for mask in masks], np.float64),
+        np.array([length(mask) for mask in masks], np.float64),
+        seen.xyxy[rows, 0] < 50,
+        np.tile(np.array(SIZE_WH, np.int64), (len(rows), 1)),
+        tuple(rle(mask, SIZE_WH)["counts"].encode() for mask in masks),
+    )
+
+
+def _dense() -> DenseSamples:
+    samples, counts = np.array([0, 2, 3, 4, 5]), np.array([2.25, 2.0, 4.25, 1.0, 2.75])
+    points = np.zeros((0, 2), np.float32)
+    return DenseSamples(PartModel("points", "3"), 4.0, samples, counts, points, np.zeros(6, np.int64))

@@ -9,10 +9,14 @@ import pytest
 
 from apps.fish.results import DeploymentResult, Writer
 from apps.fish.survey import WRITERS
+from apps.fish.tables.coco import write_masks
 from apps.fish.tables.darwincore import write_occurrence
+from apps.fish.tables.dense import write_dense
 from apps.fish.tables.eventmeasure import write_period, write_points
-from apps.fish.tables.globalarchive import write_metadata
-from tests.apps.fish.tables.results import deployment_result
+from apps.fish.tables.globalarchive import write_count, write_metadata
+from apps.fish.tables.lengths import write_lengths
+from apps.fish.tables.species import write_species
+from tests.apps.fish.tables.results import deployment_result, result_with_parts
 from tests.conftest import ROOT
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -23,6 +27,10 @@ CASES: dict[str, tuple[DeploymentResult, tuple[Writer, ...]]] = {
         deployment_result(complete=False, metadata=None, lines=()),
         (write_points, write_period, write_metadata, write_occurrence),
     ),
+    "parts": (
+        result_with_parts(),
+        (write_species, write_lengths, write_masks, write_dense, write_points, write_count, write_occurrence),
+    ),
 }
 
 
@@ -31,8 +39,8 @@ def test_the_tables_are_these_bytes(tmp_path, case):
     result, writers = CASES[case]
     for writer in writers:
         told = writer(result, tmp_path)
-        assert all(path.parent == tmp_path and path.is_file() for path in told)
-    written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        assert all(path.is_relative_to(tmp_path) and path.is_file() for path in told)
+    written = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     expected = {path.name: path.read_bytes() for path in (GOLDEN / case).iterdir()}
     assert written.keys() == expected.keys()
     for name, content in expected.items():
@@ -57,7 +65,8 @@ def test_the_documents_show_these_tables():
     text = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
     golden = {
         line.rstrip(",]}")
-        for path in (GOLDEN / "complete").iterdir()
+        for case in ("complete", "parts")
+        for path in (GOLDEN / case).iterdir()
         for line in path.read_text(encoding="utf-8-sig").splitlines()
     }
     shown = [line for block in re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
