@@ -40,7 +40,7 @@ from models.species import Familiarity, FamiliarSpecies, SpeciesNetwork
 from training.recipe import SpeciesRecipe, recipe_text
 from training.tasks.species import SpeciesTask
 
-REJECTED: Final = 0.03
+REJECTED: Final = 0.05
 """Share of held-out known crops that the threshold calls unknown."""
 CALIBRATION_INPUTS: Final = 300
 _SCORING_BATCH: Final = 64
@@ -127,7 +127,7 @@ def export_species(
     if network.classifier.out_features != len(data.names):
         found = f"holds {len(data.names)} species, the run learnt {network.classifier.out_features}"
         raise InputError(recipe.data.folder, found, cure="train the run anew")
-    familiarity = Familiarity(embedded(network, data.train), torch.from_numpy(data.train_labels))
+    familiarity, blind = measured_familiarity(network, data)
     with tempfile.TemporaryDirectory(prefix="shankha-export-") as place:
         plain = Path(place) / MODEL_FILE
         whole = FamiliarSpecies(network, familiarity)
@@ -141,7 +141,7 @@ def export_species(
             files = int8_files(files, plain, data.train[chosen], draft.measure, reference)
             answers["int8"] = draft.answers(files)
     best = files.models[0].precision
-    fitted = calibrate(*answers[best], blind_familiarity(network, familiarity, data), data.held_labels)
+    fitted = calibrate(*answers[best], blind, data.held_labels)
     parity = _parity(files, answers, data.held_labels) if int8 else None
     spec = _spec(recipe, data, files) | {
         "temperature": fitted.temperature,
@@ -163,13 +163,13 @@ def embedded(network: SpeciesNetwork, inputs: NDArray[np.float32]) -> torch.Tens
 
 
 @torch.no_grad()
-def blind_familiarity(
-    network: SpeciesNetwork, familiarity: Familiarity, data: SpeciesDeployData
-) -> NDArray[np.float32]:
-    """(M, 1) familiarity of every held-out crop with all species but its own."""
-    cosines = familiarity.cosines(embedded(network, data.held)).numpy()
-    cosines[np.arange(len(cosines)), data.held_labels] = -1.0
-    return cosines.max(axis=1, keepdims=True)
+def measured_familiarity(network: SpeciesNetwork, data: SpeciesDeployData) -> tuple[Familiarity, NDArray[np.float32]]:
+    """The familiarity of a trained network, and what it is (M, 1) for held-out crops without their own species."""
+    familiarity = Familiarity(embedded(network, data.train), torch.from_numpy(data.train_labels))
+    features, labels = embedded(network, data.held), torch.from_numpy(data.held_labels)
+    logits = network.classifier(features)
+    familiarity.settle(features, logits)
+    return familiarity, familiarity.without(features, logits, labels).numpy()
 
 
 @dataclass(frozen=True)
@@ -348,8 +348,9 @@ Validation crops are of fish held out of training; they chose the epoch, the cal
 numbers lean towards the model. A test on other fish follows below where one was made.""",
         calibration=f"""\
 Logits are divided by a temperature of {fitted.temperature:.3f}; expected calibration error (15 bins) of a forced
-choice: {fitted.ece_before:.4f} before, {fitted.ece_after:.4f} after. Familiarity f is the greatest cosine between a
-crop's features and a species' mean direction; a fish is known with the probability
+choice: {fitted.ece_before:.4f} before, {fitted.ece_after:.4f} after. Familiarity f adds the energy log(sum of
+exp(logits)) and the greatest cosine between a crop's features and a prototype of a species, each over its deviation on
+held-out crops; a fish is known with the probability
 1 / (1 + exp(-({fitted.known_scale:.3f} f + {fitted.known_shift:.3f}))), fitted to crops with and without their own
 species (Platt 1999). Below {fitted.threshold:.4f} it is called unknown: this rejects {fitted.rejected:.1%} of held-out
 known crops.""",

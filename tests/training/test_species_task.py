@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from torch.nn import functional
 
 from data.errors import ConfigurationError, InputError
 from data.frames import fit_frame
@@ -164,15 +165,32 @@ def test_a_run_learns_the_drawn_fish(root: Path, tmp_path: Path, monkeypatch: py
     }
 
 
-def test_familiarity_is_the_greatest_cosine_about_the_centre() -> None:
+def test_familiarity_adds_energy_and_the_nearest_prototype() -> None:
     torch.manual_seed(0)
     features, labels = torch.randn(60, 5) + 3, torch.arange(60) % 3
     familiarity = Familiarity(features, labels)
-    seen = torch.randn(7, 5) + 3
-    expected = torch.stack(
-        [torch.nn.functional.cosine_similarity(seen - familiarity.centre, way[None]) for way in familiarity.directions]
-    ).amax(dim=0)
-    torch.testing.assert_close(familiarity(seen)[:, 0], expected, atol=1e-4, rtol=1e-4)
+    assert familiarity.prototypes.shape == (24, 5)
+    seen, logits = torch.randn(7, 5) + 3, torch.randn(7, 3)
+    near = functional.cosine_similarity((seen - familiarity.centre)[:, None], familiarity.prototypes[None], dim=2)
+    expected = logits.exp().sum(dim=1).log() + near.amax(dim=1)
+    torch.testing.assert_close(familiarity(seen, logits)[:, 0], expected, atol=1e-4, rtol=1e-4)
+    familiarity.settle(seen, logits)
+    settled = familiarity(seen, logits)
+    assert abs(float(settled.mean())) < 1e-5
+    own = torch.tensor([0, 1, 2, 0, 1, 2, 0])
+    assert (familiarity.without(seen, logits, own) < settled).all()
+
+
+def test_training_crops_are_more_familiar_than_others() -> None:
+    torch.manual_seed(0)
+    middles = functional.normalize(torch.randn(6, 12), dim=1) * 4
+    labels = torch.arange(300) % 5
+    known = middles[labels] + 0.3 * torch.randn(300, 12)
+    familiarity = Familiarity(known, labels)
+    flat = torch.zeros(50, 5)
+    strange = familiarity(middles[5] + 0.3 * torch.randn(50, 12), flat)
+    again = familiarity(middles[labels[:50]] + 0.3 * torch.randn(50, 12), flat)
+    assert strange.max() < again.min()
 
 
 @pytest.mark.parametrize("name", zoo.species_networks())
