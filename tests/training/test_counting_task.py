@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from data.errors import ConfigurationError
+from deploy.export import export_run
+from deploy.runtime.counter import DenseCounter
+from models.counting_loss import LOSSES
+from tests.training.sites import fish_of_three_sites
+from training.loop import Run
+from training.recipe import CountingRecipe
+from training.tasks.counting import CountingTask
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fish_of_three_sites(tmp_path_factory.mktemp("data"))
+
+
+def recipe(**changes: object) -> CountingRecipe:
+    tree = {
+        "name": "small",
+        "task": "counting",
+        "network": {"name": "density-nano"},
+        "data": {"train": [{"folder": "fish", "split": "train"}], "validation_share": 0.3},
+        "preprocessing": {"size_wh": (128, 96)},
+        "scene_wh": (128, 96),
+        "schedule": {"warmup_epochs": 0.5},
+        "epochs": 2,
+        "plain_epochs": 1,
+        "batch_size": 8,
+        "precision": "float32",
+        "workers": 0,
+    }
+    return CountingRecipe.model_validate(tree | changes)
+
+
+@pytest.fixture(scope="module")
+def task(root: Path) -> CountingTask:
+    return CountingTask(recipe(), root)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("network", ["density-nano", "count-nano"])
+def test_every_network_learns_by_every_loss(root: Path, loss: str, network: str) -> None:
+    task = CountingTask(recipe(loss=loss, network={"name": network}), root)
+    batch = next(task.batches(0))
+    learner = task.network()
+    value = task.loss(learner, batch, CPU)
+    value.backward()
+    assert value.dtype == torch.float32
+    assert torch.isfinite(value)
+    assert any(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in learner.parameters())
+
+
+def test_points_are_the_middles_of_the_scenes_boxes(task: CountingTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    caught = {}
+
+    def spy(rates: torch.Tensor, points: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        caught.update(rates=rates, points=points, image=image)
+        return rates.sum()
+
+    monkeypatch.setattr("training.tasks.counting.LOSSES", {task.loss_name: spy})
+    batch = next(task.batches(0))
+    task.loss(task.network(), batch, CPU)
+    assert caught["rates"].shape == (8, 12, 16)
+    boxes = batch.targets.xyxy
+    torch.testing.assert_close(caught["points"], (boxes[:, :2] + boxes[:, 2:]) / 2 / 8)
+    assert torch.equal(caught["image"], batch.targets.image)
+
+
+def test_a_perfect_map_has_no_error(task: CountingTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def perfect(_network: object, pictures: object, _device: object) -> list[np.ndarray]:
+        maps = []
+        for index in range(len(pictures)):
+            cells = np.zeros((12, 16), np.float32)
+            cells[6, 8] = len(pictures.xyxy[index])
+            maps.append(cells)
+        return maps
+
+    monkeypatch.setattr(task, "maps", perfect)
+    evaluation = task.evaluate(task.network(), CPU)
+    assert evaluation.score == 0
+    assert evaluation.metrics["bias"] == 0
+    assert {"mae_0", "mae_1", "mae_2-4"} <= set(evaluation.metrics)
+
+
+def test_a_run_becomes_an_artifact(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHANKHA_DATA", str(root))
+    plan = recipe()
+    Run(CountingTask(plan, root), plan, tmp_path / "run").fit()
+    assert {path.name for path in (tmp_path / "run/pictures").iterdir()} >= {"training-scenes.png", "held-out.png"}
+    made = export_run(tmp_path / "run", tmp_path / "art", int8=False)
+    (seen,) = DenseCounter(made.artifact).count([np.full((72, 128, 3), 40, np.uint8)])
+    assert np.isfinite(seen.count)
+    assert made.artifact.spec.grid_wh == (16, 12)
+
+
+def test_counting_needs_a_counter_and_whole_labels(root: Path) -> None:
+    with pytest.raises(ConfigurationError, match="counts nothing"):
+        CountingTask(recipe(network={"name": "yolox-nano"}), root).network()
+    (root / "fish" / "data.yaml").write_text("names: [fish]\ntrain: images/train\nexhaustive: false\n")
+    try:
+        with pytest.raises(ConfigurationError, match="every fish is labelled"):
+            CountingTask(recipe(), root)
+    finally:
+        (root / "fish" / "data.yaml").unlink()
+
+
+def test_a_persons_points_are_enough(tmp_path: Path) -> None:
+    rows = ["picture,x,y"]
+    for site in ("7001", "7002", "7003"):
+        for number in range(4):
+            name = f"{site}_F1_f{number:06d}.png"
+            (tmp_path / "clicks").mkdir(exist_ok=True)
+            cv2.imwrite(str(tmp_path / "clicks" / name), np.full((72, 128, 3), 30, np.uint8))
+            rows += [f"{name},,"] + [f"{name},{20 + 30 * at},36" for at in range(number)]
+    (tmp_path / "clicks/points.csv").write_text("\n".join(rows))
+    task = CountingTask(recipe(data={"train": [{"folder": "clicks"}], "validation_share": 0.3}), tmp_path)
+    assert sum(len(boxes) for boxes in (*task.train.xyxy, *task.held.xyxy)) == 18
+    assert torch.isfinite(task.loss(task.network(), next(task.batches(0)), CPU))
+
+
+def test_coco_weights_start_a_counter(root: Path, shankha_data: Path) -> None:
+    weights = shankha_data.parent / "weights/yolox_nano_coco.onnx"
+    if not weights.is_file():
+        pytest.skip(f"{weights} is missing: the COCO weights of YOLOX-Nano")
+    plain, started = (CountingTask(recipe(start_from=start), root).network() for start in (None, str(weights)))
+    name = "neck.down8.merge.0.weight"
+    assert not torch.equal(started.state_dict()[name], plain.state_dict()[name])
+    assert started(torch.rand(1, 3, 96, 128) * 255).isfinite().all()
