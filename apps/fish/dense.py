@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,14 +18,14 @@ class DenseCounts:
     """Counts of all species together, over the samples of the period.
 
     `max_n_boxes` and `mean_boxes` are by boxes in every sample; `max_n` and `mean` by points in the `dense` samples, in
-    which the counter says `dense_from` or more, and by boxes in the others; `max_n_points` is the greatest count by
-    points in those. Each sighting is the first that reaches its MaxN, None where that is 0 or there is no such sample;
-    `used` says what `max_n` was counted by.
+    which the counter says `dense_from` (None: never) or more, and by boxes in the others; `max_n_points` is the most
+    counted by points in those. Each sighting is the first that reaches its MaxN, None where that is 0 or there is no such
+    sample; `used` says what `max_n` was counted by.
     """
 
     samples: int
     dense: int
-    dense_from: float
+    dense_from: float | None
     max_n_boxes: int | None
     boxes_at: Sighting | None
     max_n_points: int | None
@@ -63,7 +64,7 @@ def dense_counts(result: DeploymentResult) -> DenseCounts | None:
     return DenseCounts(
         len(positions),
         int(dense.sum()),
-        result.dense.dense_from,
+        result.dense.dense_from if math.isfinite(result.dense.dense_from) else None,
         None if none else int(boxes.max()),
         first(boxes),
         int(rounded[dense].max()) if dense.any() else None,

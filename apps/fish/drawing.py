@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.pictures import line_of_text
+from data.points import Points
 from data.preprocess import Image
 
 COLOURS: Final = ("#f0a30a", "#e38fc0", "#5ab4f0", "#f0e442", "#ff7043", "#35c89a", "#d0d0d0")
@@ -65,6 +66,14 @@ def draw_marks(picture: Image, marks: Sequence[Mark], scale: float) -> None:
             _draw_box(picture, _corners(picture, mark.box, scale), colour_of(mark.species), solid=mark.counted)
     for mark in sorted(marks, key=lambda mark: not mark.counted):
         taken.append(_draw_label(picture, mark, _corners(picture, mark.box, scale), size, taken))
+
+
+def draw_points(picture: Image, points: Points, scale: float) -> None:
+    """Draw a dot at each point (P, 2) of a frame that was scaled so, in place."""
+    size = max(3, _text_size(picture) // 4)
+    for x, y in np.round(points * scale).astype(int).tolist():
+        cv2.circle(picture, (x, y), size + 1, _INK, -1, cv2.LINE_AA)
+        cv2.circle(picture, (x, y), size, colour_of(0), -1, cv2.LINE_AA)
 
 
 def draw_caption(picture: Image, lines: Sequence[str], species: Sequence[tuple[int, str]], note: str) -> Image:

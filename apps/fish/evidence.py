@@ -6,20 +6,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from apps.fish.clips import window, write_clip
 from apps.fish.counts import Sighting, SpeciesCounts
+from apps.fish.dense import dense_counts
 from apps.fish.footage import FootageProblem, SampledFrame
 from apps.fish.footage.excerpts import frame_at, frames_between
 from apps.fish.naming import folder_name
-from apps.fish.pictures import write_frame, write_marked
+from apps.fish.pictures import write_frame, write_marked, write_points
 from apps.fish.results import DeploymentResult
 from apps.fish.sights import Sights
 from data.errors import FileAccessError, InputError, ShankhaError
 from data.files import write_text
 
 EVIDENCE: Final = "evidence.json"
+DENSE: Final = "maxn-by-points.jpg"
+"""The frame of the MaxN that was counted by points; there is none where boxes counted."""
 _CURE: Final = "copy the file again from the camera's card and run the same command again"
 _SAME: Final = 1e-3
 
@@ -55,10 +59,13 @@ def write_evidence(result: DeploymentResult, folder: Path) -> tuple[list[Path], 
             one = _Shown(result, folder, species, species.max_n_at)
             found.append(one.write())
             problems += one.problems
+    dense = _DenseShown(result, folder) if result.dense else None
+    shown = dense.write() if dense else []
+    problems += dense.problems if dense else []
     path = folder / EVIDENCE
     write_text(path, evidence_list.dump_json(found, indent=1).decode() + "\n")
     names = [name for one in found for name in (one.marked, one.frame, one.clip) if name]
-    return [*(folder / name for name in names), path], problems
+    return [*(folder / name for name in names), *shown, path], problems
 
 
 def clock(seconds: float) -> str:
@@ -131,3 +138,31 @@ class _Shown:
         first = f"{self.result.deployment.opcode}   {species.species}: MaxN {species.max_n}"
         where = f"{clock(self.sighting.seconds)} after the period's start   {self.chapter.label}, frame {self.frame}"
         return [first, where]
+
+
+class _DenseShown:
+    """The frame of a MaxN that was counted by points, with the points."""
+
+    def __init__(self, result: DeploymentResult, folder: Path) -> None:
+        self.result, self.path = result, folder / DENSE
+        self.problems: list[FootageProblem] = []
+
+    def write(self) -> list[Path]:
+        """Write the picture, where there is such a MaxN and its frame can be read."""
+        counts, dense = dense_counts(self.result), self.result.dense
+        if counts is None or dense is None or counts.at is None or counts.used == "boxes":
+            return []
+        samples = self.result.records.tracked.observations.samples
+        at, chapter = counts.at.sample, self.result.chapters[int(samples.chapter[counts.at.sample])]
+        try:
+            picture = frame_at(chapter.path, float(samples.file_seconds[at]))
+        except (InputError, FileAccessError) as error:
+            what = f"{error.found}, so MaxN by points is not shown; the tables stand"
+            opcode = self.result.deployment.opcode
+            self.problems.append(FootageProblem("not_shown", chapter.path, what, error.cure or _CURE, opcode))
+            return []
+        points = dense.points_of(int(np.searchsorted(dense.sample, at)))
+        where = f"{clock(counts.at.seconds)} after the period's start   {chapter.label}, frame {samples.frame[at]}"
+        found = f"{counts.max_n} counted by points ({len(points)} of them placed); most by boxes {counts.max_n_boxes}"
+        write_points(self.path, picture.image, points, [f"{self.result.deployment.opcode}   {found}", where])
+        return [self.path]

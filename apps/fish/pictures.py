@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from apps.fish.drawing import SMALLEST_WIDTH, Mark, draw_caption, draw_marks, sized
+from apps.fish.drawing import SMALLEST_WIDTH, Mark, draw_caption, draw_marks, draw_points, sized
 from apps.pictures import write_jpeg
+from data.points import Points
 from data.preprocess import Image
 
 
@@ -26,3 +27,14 @@ def write_marked(path: Path, frame: Image, marks: Sequence[Mark], names: Sequenc
     species = sorted({mark.species for mark in marks})
     dashed = "dashed: score below the threshold, not counted" if any(not mark.counted for mark in marks) else ""
     write_jpeg(path, draw_caption(picture, lines, [(number, names[number]) for number in species], dashed))
+
+
+def write_points(path: Path, frame: Image, points: Points, lines: Sequence[str]) -> None:
+    """Write the frame with a dot at each point (P, 2), and below it the lines of text.
+
+    Raises:
+        FileAccessError: The folder cannot be written, or the disk is full.
+    """
+    picture = sized(frame, max(SMALLEST_WIDTH, frame.shape[1]))
+    draw_points(picture, points, picture.shape[1] / frame.shape[1])
+    write_jpeg(path, draw_caption(picture, lines, [], ""))

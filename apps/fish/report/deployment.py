@@ -14,6 +14,7 @@ from apps.fish.drawing import sized
 from apps.fish.evidence import Evidence, clock
 from apps.fish.report.charts import class_of, counts_chart, minutes_chart, tracks_chart
 from apps.fish.report.markup import Html, joined, jpeg_uri, tag
+from apps.fish.report.measured import measured, models
 from apps.fish.report.quality import AtThresholds, at_thresholds, notes
 from apps.fish.report.stored import ReadDeployment
 
@@ -49,6 +50,7 @@ def section(one: ReadDeployment, anchor: str, shown: Sequence[str], width: int, 
         _warning(one),
         _numbers(one, listed),
         _pictures(one, width),
+        measured(one, quote(one.folder.name)),
         _charts(one, seen),
         _crossings(one),
         _notes(one),
@@ -238,6 +240,7 @@ def _settings(one: ReadDeployment) -> Html:
     fragmentation = settings.fragmentation
     facts = [
         ("Model", f"{about.model.name} ({about.model.identity[:12]})" if about.model else "not known"),
+        *models(one),
         ("Samples", _sampling(about.sampling)),
         ("Counted from score", f"{settings.threshold:g}"),
         ("Track confirmed after", f"{settings.confirmed_after} sightings"),

@@ -6,14 +6,17 @@ import json
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from apps.fish.counts import CountSettings, DeploymentCounts, Period, count
+from apps.fish.dense import DenseCounts, dense_counts
 from apps.fish.detecting import Model
 from apps.fish.evidence import EVIDENCE, Evidence, evidence_list
 from apps.fish.footage import ChapterAccount, DeploymentMetadata
+from apps.fish.lengths import LengthClass, length_classes, scale_of
+from apps.fish.parts.found import PartModel
 from apps.fish.records import DeploymentRecords
 from apps.fish.results import DeploymentResult
 from apps.fish.tables.parquet import read_records
@@ -57,8 +60,27 @@ class StoredModel(_Stored):
     least_score: float
 
 
+class StoredPart(_Stored):
+    """The model of a part of the survey."""
+
+    name: str
+    identity: str
+
+
+class StoredParts(_Stored):
+    """What was done beside finding fish: the models, None for what was not asked for or failed, and what is to be told
+    of it. Who was named what is in `species.json`."""
+
+    species: StoredPart | None
+    masks: StoredPart | None
+    dense: StoredPart | None
+    dense_counts: DenseCounts | None
+    length_classes: tuple[LengthClass, ...]
+
+
 class StoredDeployment(_Stored):
-    """Everything about a deployment but its records: `software` is the version of Shankha that counted it."""
+    """Everything about a deployment but its records: `software` is the version of Shankha that counted it. `parts` is
+    None where nothing was done beside finding fish."""
 
     format: Literal[1] = 1
     software: str
@@ -70,6 +92,7 @@ class StoredDeployment(_Stored):
     settings: CountSettings
     model: StoredModel | None
     sampling: str
+    parts: Annotated[StoredParts | None, Field(exclude_if=lambda parts: parts is None)] = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +133,7 @@ def write_about(result: DeploymentResult, folder: Path) -> list[Path]:
         settings=result.settings,
         model=_stored(result.model),
         sampling=str(result.sampling or ""),
+        parts=_parts(result),
     )
     path = folder / ABOUT
     write_text(path, json.dumps(about.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
@@ -145,6 +169,23 @@ def _stored(model: Model | None) -> StoredModel | None:
         return None
     scores = {"threshold": model.threshold, "least_score": model.least_score}
     return StoredModel(name=model.name, identity=model.identity, **scores)
+
+
+def _parts(result: DeploymentResult) -> StoredParts | None:
+    named, outlines, dense = result.species, result.outlines, result.dense
+    if named is None and outlines is None and dense is None:
+        return None
+    return StoredParts(
+        species=_part(named.model) if named else None,
+        masks=_part(outlines.model) if outlines else None,
+        dense=_part(dense.model) if dense else None,
+        dense_counts=dense_counts(result),
+        length_classes=tuple(length_classes(result)) if outlines and scale_of(result) is not None else (),
+    )
+
+
+def _part(model: PartModel) -> StoredPart:
+    return StoredPart(name=model.name, identity=model.identity)
 
 
 def _text(path: Path) -> str:

@@ -53,7 +53,7 @@ def write_dense(result: DeploymentResult, folder: Path) -> list[Path]:
                 _number(found.max_n_points),
                 _seconds(found.points_at),
                 *("" if mean is None else f"{mean:.4f}" for mean in (found.mean, found.mean_boxes)),
-                f"{found.dense_from:g}",
+                "" if found.dense_from is None else f"{found.dense_from:g}",
                 found.dense,
                 found.samples,
                 "yes" if result.complete else "no",
