@@ -17,10 +17,10 @@ from apps.fish.results import DeploymentResult
 class DenseCounts:
     """Counts of all species together, over the samples of the period.
 
-    `max_n_boxes` and `mean_boxes` are by boxes in every sample; `max_n` and `mean` by points in the `dense` samples, in
-    which the counter says `dense_from` (None: never) or more, and by boxes in the others; `max_n_points` is the most
-    counted by points in those. Each sighting is the first that reaches its MaxN, None where that is 0 or there is no such
-    sample; `used` says what `max_n` was counted by.
+    `max_n_boxes` and `mean_boxes` are by boxes in every sample. Samples in which the counter says `dense_from` (None:
+    never) or more are `dense`; `max_n` and `mean` are by points in those, and by boxes in the others. `max_n_points` is
+    the most counted by points in a dense sample. Each sighting is the first that reaches its MaxN, None where that is
+    0 or there is no such sample; `used` says what `max_n` was counted by.
     """
 
     samples: int
