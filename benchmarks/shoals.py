@@ -212,13 +212,13 @@ def _scene(truth: list[tuple[int, int, np.ndarray]], seen: list[tuple[int, np.nd
     truth_sample = np.array([at for at, *_ in truth], np.int64)
     return Scene(
         truth_sample,
-        _visits(truth_sample, np.array([identity for _, identity, _ in truth], np.int64)),
+        visits(truth_sample, np.array([identity for _, identity, _ in truth], np.int64)),
         np.array([box for *_, box in truth], np.float32).reshape(-1, 4),
         Observations(samples, sample[kept], xyxy[kept], scores[kept], labels, ("fish",)),
     )
 
 
-def _visits(sample: np.ndarray, identity: np.ndarray) -> np.ndarray:
+def visits(sample: np.ndarray, identity: np.ndarray) -> np.ndarray:
     """(M,) a number for every visit of every animal."""
     visits, last, count = np.zeros(len(sample), np.int64), {}, 0
     for row, (at, who) in enumerate(zip(sample.tolist(), identity.tolist(), strict=True)):

@@ -5,7 +5,8 @@
 `search` draws settings for every tracker and scores them on tuning clips; `trackers` compares the best of each on other
 clips; `individuals` measures how many fish a confirmed track stands for, and whether the intervals hold. Each section
 replaces its part of `benchmarks/tracking.json`; `docs/tracking.md` is written from all of it. No pictures and no
-detector are needed: see `benchmarks/shoals.py`. `trackeval` gives HOTA and IDF1.
+detector are needed (see `benchmarks/shoals.py`) but for `individuals`, which also renders clips and runs the shipped
+detector over them. `trackeval` gives HOTA and IDF1.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import dataclasses
 import io
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,27 +26,34 @@ from trackers import BoTSORTTracker, ByteTrackTracker, CBIoUTracker, OCSORTTrack
 from trackers.utils.iou import BIoU
 from trackeval.metrics import HOTA, Identity
 
-from apps.fish.counts import Fragmentation, confirmed_tracks, counts_per_sample, individuals, track_scores
+from apps.fish.counts import counts_per_sample
+from apps.fish.individuals import Fragmentation, confirmed_tracks, highest_scores, individuals
 from apps.fish.records import TrackedObservations
 from apps.fish.tracking import LIBRARY_RATE, REFERENCE_RATE, TrackingSettings, follow, track
-from benchmarks.sections import Section, run
+from benchmarks.rendered import drawn_specs, filmed
+from benchmarks.sections import ROOT, Section, run
 from benchmarks.shoals import RATE, WATERS, Eyes, Scene, footage, shoal
 from data.boxes import ious
 from data.files import write_text
-from data.synth.footage_spec import standard_clips
+from data.synth.footage_spec import ClipSpec, standard_clips
+from deploy.runtime.artifact import Artifact
+from deploy.runtime.detector import FishDetector
 
 KEPT = Path(__file__).with_suffix(".json")
 DOCUMENT = Path(__file__).parents[1] / "docs" / "tracking.md"
+SHIPPED = ROOT / "models" / "weights" / "fish-int8"
 SECONDS = 30
 DRAWS = 7
 CONFIRMED = 3
+THRESHOLD = 0.5
 Draw = dict[str, float]
 
 INTRODUCTION = f"""# Which tracker, and what tracks are worth
 
-Printed by `python -m benchmarks.tracking search trackers individuals`. Fish are simulated and nothing is drawn: the
-detector is simulated too (it misses, jitters, sees fish where there are none; `benchmarks/shoals.py`), {RATE} samples
-a second, clips of {SECONDS} s. So this ranks trackers and tells how tracks break; it is no promise about real footage.
+Printed by `python -m benchmarks.tracking search trackers individuals`. But for the rendered clips at the end, fish are
+simulated and nothing is drawn: the detector is simulated too (it misses, jitters, sees fish where there are none;
+`benchmarks/shoals.py`), {RATE} samples a second, clips of {SECONDS} s. So this ranks trackers and tells how tracks
+break; it is no promise about real footage.
 Scores are means over clips, in per cent (trackeval). Tracks of fewer than {CONFIRMED} sightings are left out. A fish
 that was away for three seconds counts as another.
 
@@ -150,7 +158,7 @@ def score(scene: Scene, follower: Callable[[], TrackedObservations]) -> Score:
     began = time.process_time()
     tracked = follower()
     spent = time.process_time() - began
-    kept = confirmed_tracks(tracked, CONFIRMED)[tracked.tracks]
+    kept = (np.bincount(tracked.tracks) >= CONFIRMED)[tracked.tracks] & (tracked.tracks > 0)
     data = _trackeval(scene, tracked.select(kept))
     with contextlib.redirect_stdout(io.StringIO()):
         hota, identity = HOTA().eval_sequence(data), Identity().eval_sequence(data)
@@ -227,38 +235,66 @@ def compare(_runs: Path) -> Section:
     return Section.of("Trackers, on other clips", note, columns, rows)
 
 
-def _expected(clip: Scene) -> tuple[TrackedObservations, np.ndarray]:
+def _expected(clip: Scene, threshold: float) -> tuple[TrackedObservations, np.ndarray]:
     tracked = track(clip.observations, TrackingSettings())
-    return tracked, track_scores(tracked)[confirmed_tracks(tracked, CONFIRMED)]
+    return tracked, highest_scores(tracked)[confirmed_tracks(tracked, CONFIRMED, threshold)]
+
+
+def _clips(first_seed: int, films: Sequence[tuple[ClipSpec, int]]) -> Iterator[tuple[str, float, Scene]]:
+    """Clips with their kind and threshold; those that are filmed are seen by the shipped detector."""
+    for kind, clips in other_clips(first_seed, 2).items():
+        yield from ((kind, THRESHOLD, clip) for clip in clips)
+    detector = FishDetector(Artifact.open(SHIPPED))
+    yield from (("rendered clips", detector.threshold, filmed(spec, seed, detector)) for spec, seed in films)
 
 
 def measure_individuals(_runs: Path) -> Section:
     """Individuals for each expected track on some clips, and how the intervals from it hold on others."""
-    fitted = [(clip.visits, _expected(clip)[1]) for clips in other_clips(300, 2).values() for clip in clips]
+    standard = standard_clips()
+    films = [(spec, seed + at) for seed in (2000, 3000) for at, spec in enumerate(standard)]
+    films += [(spec, 5000 + at) for at, spec in enumerate(drawn_specs(12, 77))]
+    fitted = [(clip.visits, _expected(clip, threshold)[1]) for _, threshold, clip in _clips(300, films)]
     logs = np.log([visits / scores.sum() for visits, scores in fitted if len(scores)])
     ratio = Fragmentation(ratio=round(float(np.exp(logs.mean())), 2), spread=round(float(logs.std(ddof=1)), 2))
-    rows = []
-    for kind, clips in other_clips(400, 2).items():
-        held, errors, most = [], [], {"all": [], "tracked": []}
-        for clip in clips:
-            tracked, scores = _expected(clip)
-            counted = counts_per_sample(clip.observations, 0.5).max(initial=0)
-            found = individuals(scores, int(counted), ratio)
-            held.append(found.low - 0.5 <= clip.visits <= found.high + 0.5)
-            errors.append(abs(found.estimate - clip.visits) / clip.visits)
-            confirmed = tracked.select(confirmed_tracks(tracked, CONFIRMED)[tracked.tracks]).observations
-            most["all"].append(counted - clip.max_n)
-            most["tracked"].append(counts_per_sample(confirmed, 0.5).max(initial=0) - clip.max_n)
-        biases = [f"{np.mean(each):+.2f} ({np.mean(np.abs(each)):.2f})" for each in most.values()]
-        rows.append([kind, str(len(clips)), f"{np.mean(held):.0%}", f"{np.median(errors):.0%}", *biases])
+    held: dict[str, list[_Held]] = {}
+    for kind, threshold, clip in _clips(400, [(spec, 4000 + at) for at, spec in enumerate(standard)]):
+        held.setdefault(kind, []).append(_hold(clip, threshold, ratio))
+    rows = [
+        (kind, str(len(clips)), f"{np.mean([one.within for one in clips]):.0%}",
+         f"{np.median([one.error for one in clips]):.0%}",
+         *(f"{np.mean(each):+.2f} ({np.mean(np.abs(each)):.2f})"
+           for each in ([one.all_max_n for one in clips], [one.tracked_max_n for one in clips])))
+        for kind, clips in held.items()
+    ]  # fmt: skip
     note = (
-        f"For each expected confirmed track there were {ratio.ratio} individuals on {len(fitted)} clips (geometric "
-        f"mean; standard deviation of the logarithm {ratio.spread}). With these numbers, on as many other clips; in "
-        "brackets the mean absolute error."
+        f"For each expected confirmed track there were {ratio.ratio} individuals on {len(logs)} clips (geometric "
+        f"mean; standard deviation of the logarithm {ratio.spread}): simulated ones, and rendered ones as the shipped "
+        "detector sees them. With these numbers, on other clips; in brackets the mean absolute error."
     )
     columns = ("clips", "number", "visits within the interval", "median error of the estimate")
     columns += ("MaxN - true: all detections", "only confirmed tracks")
     return Section.of("Individuals from tracks", note, columns, rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Held:
+    """Whether the interval held on a clip, the relative error of the estimate, and the errors of MaxN."""
+
+    within: bool
+    error: float
+    all_max_n: int
+    tracked_max_n: int
+
+
+def _hold(clip: Scene, threshold: float, ratio: Fragmentation) -> _Held:
+    tracked, scores = _expected(clip, threshold)
+    counted = int(counts_per_sample(clip.observations, threshold).max(initial=0))
+    found = individuals(scores, counted, ratio)
+    kept = tracked.select(confirmed_tracks(tracked, CONFIRMED, threshold)[tracked.tracks]).observations
+    of_tracks = int(counts_per_sample(kept, threshold).max(initial=0))
+    within = found.low - 0.5 <= clip.visits <= found.high + 0.5
+    error = abs(found.estimate - clip.visits) / clip.visits
+    return _Held(within, error, counted - clip.max_n, of_tracks - clip.max_n)
 
 
 def publish(kept: Mapping[str, Section]) -> None:

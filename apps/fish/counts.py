@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from apps.fish.individuals import Fragmentation, Individuals, confirmed_tracks, highest_scores, individuals
 from apps.fish.lines import Crossing, Direction, Line, crossings
 from apps.fish.records import Observations, Samples, TrackedObservations
 from apps.fish.tracking import doubles
@@ -23,27 +24,13 @@ from data.errors import ArgumentError
 
 _ROUNDING: Final = 1e-6
 """Seconds: what a timestamp may be off and still lie at the edge that it is meant for."""
-_QUANTILE_95: Final = 1.959964
-
-
-class Fragmentation(BaseModel):
-    """How confirmed tracks relate to individuals, measured by `benchmarks/tracking.py` on footage with known truth.
-
-    `ratio`: individuals for each track (geometric mean over clips); `spread`: standard deviation of its logarithm
-    from clip to clip.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    ratio: Annotated[float, Field(gt=0, le=10)] = 1.28
-    spread: Annotated[float, Field(ge=0, le=3)] = 0.17
 
 
 class CountSettings(BaseModel):
     """What is counted.
 
     `threshold`: the score from which a fish is counted. `confirmed_after`: a track with fewer sightings is no
-    individual and crosses no line. `lines`: lines whose crossings are counted.
+    individual and crosses no line; see `confirmed_tracks`. `lines`: lines whose crossings are counted.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -90,17 +77,6 @@ class Sighting:
 
 
 @dataclass(frozen=True)
-class Individuals:
-    """How many came by, from `tracks`, the number of confirmed tracks; `low` to `high` is meant to hold the truth in 95
-    of 100 clips like those that fragmentation was measured on. A fish that leaves and returns is counted again."""
-
-    tracks: int
-    estimate: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class SpeciesCounts:
     """The numbers of one species.
 
@@ -131,13 +107,15 @@ class LineCount:
 @dataclass(frozen=True)
 class DeploymentCounts:
     """All numbers of one deployment: `samples` looked at within the period, the species in the detector's order, the
-    line counts by line, species and direction, and every single crossing with the sample that shows it."""
+    line counts by line, species and direction, every single crossing with the sample that shows it, and the numbers of
+    the tracks that are confirmed within the period."""
 
     period: Period
     samples: int
     species: tuple[SpeciesCounts, ...]
     line_counts: tuple[LineCount, ...]
     crossings: tuple[Crossing, ...]
+    confirmed: frozenset[int]
 
 
 def count(
@@ -160,13 +138,19 @@ def count(
     positions = np.flatnonzero(held)
     counts = counts_per_sample(within.observations, settings.threshold)
     clock = _Clock(within.observations.samples.seconds - period.start, positions, period)
+    confirmed = confirmed_tracks(within, settings.confirmed_after, settings.threshold)
     species = tuple(
-        _of_species(name, counts[:, label], clock, _individuals(within, label, counts[:, label], settings))
+        _of_species(name, counts[:, label], clock, _individuals(within, confirmed, label, counts[:, label], settings))
         for label, name in enumerate(within.observations.names)
     )
-    # Crossings keep the numbers that tracks and samples have in the whole deployment.
-    crossed = _crossed(settled, held, settings, size_wh)
-    return DeploymentCounts(period, len(positions), species, _line_counts(settled, crossed, settings, size_wh), crossed)
+    # From here on tracks and samples have the numbers that they have in the whole deployment.
+    numbers = np.zeros(within.count + 1, np.int64)
+    numbers[within.tracks] = settled.tracks[held[settled.observations.sample]]
+    kept = frozenset(numbers[confirmed].tolist())
+    found = (crossing for line in settings.lines for crossing in crossings(settled, line, size_wh))
+    crossed = tuple(crossing for crossing in found if crossing.track in kept and held[crossing.sample])
+    lines = _line_counts(settled, crossed, settings, size_wh)
+    return DeploymentCounts(period, len(positions), species, lines, crossed, kept)
 
 
 def settle(tracked: TrackedObservations) -> TrackedObservations:
@@ -234,54 +218,16 @@ def _of_species(species: str, counts: NDArray[np.int64], clock: _Clock, individu
 
 
 def _individuals(
-    within: TrackedObservations, label: int, counts: NDArray[np.int64], settings: CountSettings
+    within: TrackedObservations,
+    confirmed: NDArray[np.bool_],
+    label: int,
+    counts: NDArray[np.int64],
+    settings: CountSettings,
 ) -> Individuals:
-    confirmed = np.flatnonzero(confirmed_tracks(within, settings.confirmed_after))
     labels = np.zeros(within.count + 1, np.int64)
     labels[within.tracks] = within.observations.labels
-    mine = confirmed[labels[confirmed] == label]
-    return individuals(track_scores(within)[mine], int(counts.max(initial=0)), settings.fragmentation)
-
-
-def individuals(scores: NDArray[np.float64], max_n: int, fragmentation: Fragmentation) -> Individuals:
-    """The estimate from the mean scores (T,) of confirmed tracks; at least `max_n` fish were there at once.
-
-    The mean score of a track is taken for the probability that it is a fish, its boxes being right or wrong together.
-    What fragmentation and what doubtful tracks leave open are independent, and so added as squares.
-    """
-    if not len(scores):
-        return Individuals(0, float(max_n), float(max_n), float(max_n))
-    ratio, expected = fragmentation.ratio, math.fsum(scores)  # whatever the order of the tracks
-    most_ratio = ratio * math.exp(_QUANTILE_95 * fragmentation.spread)
-    least_ratio = ratio**2 / most_ratio
-    doubt = ratio * _QUANTILE_95 * math.sqrt(math.fsum(scores * (1 - scores)))
-    estimate = ratio * expected
-    low = estimate - math.hypot(estimate - least_ratio * expected, doubt)
-    high = estimate + math.hypot(most_ratio * expected - estimate, doubt)
-    low, estimate, high = (max(float(max_n), number) for number in (low, estimate, min(high, most_ratio * len(scores))))
-    return Individuals(len(scores), estimate, low, high)
-
-
-def confirmed_tracks(tracked: TrackedObservations, sightings: int) -> NDArray[np.bool_]:
-    """(tracks + 1,) bool by track number: seen in at least so many samples."""
-    seen = np.bincount(tracked.tracks, minlength=tracked.count + 1)
-    seen[0] = 0
-    return np.asarray(seen >= sightings, np.bool_)
-
-
-def track_scores(tracked: TrackedObservations) -> NDArray[np.float64]:
-    """(tracks + 1,) mean score of each track's observations, by track number."""
-    size = tracked.count + 1
-    sums = np.bincount(tracked.tracks, tracked.observations.scores.astype(np.float64), size)
-    return np.asarray(sums / np.maximum(np.bincount(tracked.tracks, minlength=size), 1), np.float64)
-
-
-def _crossed(
-    settled: TrackedObservations, held: NDArray[np.bool_], settings: CountSettings, size_wh: tuple[int, int]
-) -> tuple[Crossing, ...]:
-    confirmed = confirmed_tracks(settled, settings.confirmed_after)
-    found = [crossing for line in settings.lines for crossing in crossings(settled, line, size_wh)]
-    return tuple(crossing for crossing in found if confirmed[crossing.track] and held[crossing.sample])
+    mine = np.flatnonzero(confirmed & (labels == label))
+    return individuals(highest_scores(within)[mine], int(counts.max(initial=0)), settings.fragmentation)
 
 
 def _line_counts(

@@ -137,14 +137,14 @@ def tracks_chart(one: ReadDeployment) -> tuple[Html, int, int]:
     seen, tracks = settled.observations, settled.tracks
     held = one.counts.period.holds(seen.samples)[seen.sample] & (tracks > 0)
     rows = np.flatnonzero(held)
-    numbers, inverse, sightings = np.unique(tracks[rows], return_inverse=True, return_counts=True)
+    numbers, inverse = np.unique(tracks[rows], return_inverse=True)
     seconds = seen.samples.seconds[seen.sample[rows]] - one.counts.period.start
     first, last = np.full(len(numbers), np.inf), np.zeros(len(numbers))
     np.minimum.at(first, inverse, seconds)
     np.maximum.at(last, inverse, seconds)
     labels = np.zeros(len(numbers), np.int64)
     labels[inverse] = seen.labels[rows]
-    kept = np.flatnonzero(sightings >= one.about.settings.confirmed_after)
+    kept = np.flatnonzero([number in one.counts.confirmed for number in numbers.tolist()])
     total = len(kept)
     longest = kept[np.argsort(-(last - first)[kept], kind="stable")[:_MOST_TRACKS]]
     bars = sorted(_Span(float(first[at]), float(last[at]), int(numbers[at]), int(labels[at])) for at in longest)

@@ -9,9 +9,9 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
-from apps.fish.counts import Individuals
 from apps.fish.drawing import sized
 from apps.fish.evidence import Evidence, clock
+from apps.fish.individuals import Individuals
 from apps.fish.report.charts import class_of, counts_chart, minutes_chart, tracks_chart
 from apps.fish.report.markup import Html, joined, jpeg_uri, tag
 from apps.fish.report.measured import measured, models

@@ -7,7 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from apps.fish.counts import settle, track_scores
+from apps.fish.counts import settle
+from apps.fish.individuals import mean_scores
 from apps.fish.records import TrackedObservations
 from apps.fish.results import DeploymentResult
 from apps.spreadsheets import harmless, spreadsheet
@@ -44,14 +45,14 @@ def write_tracks(result: DeploymentResult, folder: Path) -> list[Path]:
     tracked = settle(result.records.tracked)
     held = result.counts.period.holds(tracked.observations.samples)
     within = np.bincount(tracked.tracks[held[tracked.observations.sample]], minlength=tracked.count + 1)
-    scores = track_scores(tracked)
+    scores = mean_scores(tracked)
     order = np.argsort(tracked.tracks, kind="stable")
     edges = np.searchsorted(tracked.tracks[order], np.arange(1, tracked.count + 2))
     with spreadsheet(folder / TRACKS, TRACK_COLUMNS) as table:
         for track in range(1, tracked.count + 1):
             rows = order[edges[track - 1] : edges[track]]
             seen = tracked.observations.sample[rows]
-            confirmed = "yes" if within[track] >= result.settings.confirmed_after else "no"
+            confirmed = "yes" if track in result.counts.confirmed else "no"
             places = [*_place(result, int(seen[0])), *_place(result, int(seen[-1]))]
             numbers = [len(rows), within[track], confirmed, f"{scores[track]:.4f}"]
             table.writerow([harmless(result.deployment.opcode), track, _species(tracked, rows[0]), *places, *numbers,
