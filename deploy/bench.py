@@ -26,7 +26,7 @@ from deploy.runtime.engines import Session, installed
 from deploy.runtime.spec import ArtifactSpec, EngineName
 
 BATCHES: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
-    {"digits": (1, 256), "detection": (1, 8), "segmentation": (1, 8), "counting": (1, 8)}
+    {"digits": (1, 256), "detection": (1, 8), "segmentation": (1, 8), "counting": (1, 8), "species": (1, 8)}
 )
 """Inputs at once, for each task: how it is used when one comes at a time, and when many do."""
 ROUNDS: Final = 60

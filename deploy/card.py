@@ -16,6 +16,7 @@ _ORIGINS: Final[Mapping[str, str]] = MappingProxyType(
         "Applications for Training Education and Research (CMATER), Jadavpur University, Kolkata. Free for all "
         "non-commercial uses.",
         "numtadb": "NumtaDB, assembled Bengali handwritten digits, Bengali.AI (Alam et al. 2018). CC BY-SA 4.0.",
+        "f4k-species": "Fish4Knowledge, crops of 23 species of Taiwan's reefs, University of Edinburgh. For research.",
         "deepfish": "DeepFish, Saleh et al. 2020: remote underwater video of north-east Australia. Boxes CC BY 4.0.",
         "luderick": "Luderick in seagrass, human polygons, doi 10.1594/PANGAEA.926930. CC BY 4.0.",
         "aquarium": "Aquarium, photographs of public aquaria with boxes, Roboflow. CC BY 4.0.",

@@ -43,8 +43,9 @@ class SpeciesNetwork(nn.Module):
 
     def embed(self, crops: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, width) features."""
-        top, left = (round(side * (1 - self.view) / 2) for side in crops.shape[2:])
-        return self.norm(self.backbone(crops[:, :, top : crops.shape[2] - top, left : crops.shape[3] - left]))
+        height, width = int(crops.shape[2]), int(crops.shape[3])
+        top, left = round(height * (1 - self.view) / 2), round(width * (1 - self.view) / 2)
+        return self.norm(self.backbone(crops[:, :, top : height - top, left : width - left]))
 
     def forward(self, crops: Tensor) -> Tensor:
         """(N, 3, H, W) -> logits (N, classes)."""
