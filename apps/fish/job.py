@@ -274,7 +274,8 @@ class _Running:
         left = {one.part: one for one in self.survey.settings.parts.left_out}
         for chapter, state in zip(planned.chapters, states, strict=True):
             for name in missing_parts(self.ledger, chapter.key, state, self.parts):
-                unfinished = InputError(chapter.path, "its reading was broken off", cure="run the same command again")
+                cure = "run the same command again; where that does not help, with fewer --workers"
+                unfinished = InputError(chapter.path, "its reading crashed or was broken off", cure=cure)
                 fault = self.part_faults.get((chapter.key, name), unfinished)
                 left.setdefault(name, left_out(name, fault))
         for one, problem in zip(left.values(), problems_of([*left.values()]), strict=True):
