@@ -132,20 +132,24 @@ def laid(picture: LabelledPicture, pose: Pose, window_wh: tuple[int, int]) -> tu
     if picture.masks is not None:
         matrix = pose_matrix(picture.size_wh, pose, window_wh)
         masks = tuple(None if one is None else moved_mask(one, matrix, window_wh) for one in picture.masks)
-        cut, seen = around_masks(cut, masks)
+        cut, seen = around_masks(cut, masks, turned=pose.angle != 0)
         stays &= seen
         masks = tuple(masks[i] for i in np.flatnonzero(stays))
     return replace(picture, image=image, xyxy=cut[stays], labels=picture.labels[stays], masks=masks), shown
 
 
-def around_masks(xyxy: Boxes, masks: Sequence[Mask | None]) -> tuple[Boxes, NDArray[np.bool_]]:
-    """The boxes cut to what their masks show, and which of them show anything; boxes without a mask stay."""
+def around_masks(xyxy: Boxes, masks: Sequence[Mask | None], *, turned: bool = False) -> tuple[Boxes, NDArray[np.bool_]]:
+    """The boxes cut to what their masks show, and which of them show anything; boxes without a mask stay.
+
+    Boxes of `turned` pictures are guesses, so there the masks alone say what is around them.
+    """
     cut, seen = xyxy.copy(), np.ones(len(xyxy), np.bool_)
     for number, mask in enumerate(masks):
         if mask is not None:
             seen[number] = mask.inside.size > 0
-            cut[number, :2] = np.maximum(cut[number, :2], mask.xyxy[:2] - _LOOSE)
-            cut[number, 2:] = np.minimum(cut[number, 2:], mask.xyxy[2:] + _LOOSE)
+            low, high = (mask.xyxy[:2], mask.xyxy[2:]) if turned else (cut[number, :2], cut[number, 2:])
+            cut[number, :2] = np.maximum(low, mask.xyxy[:2] - _LOOSE)
+            cut[number, 2:] = np.minimum(high, mask.xyxy[2:] + _LOOSE)
     return cut, seen & ((cut[:, 2:] - cut[:, :2]).min(axis=1, initial=np.inf) >= _LEAST_SIDE)
 
 
