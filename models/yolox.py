@@ -219,7 +219,6 @@ class YoloxNano(Detector):
         classes: Number of classes.
     """
 
-    feature_maps = ("backbone.stage8", "backbone.stage16", "backbone.stage32")
     answer_layers = tuple(
         f"heads.{level}.{name}" for level in range(3) for name in ("box", "objectness", "class_logits")
     )
