@@ -115,7 +115,9 @@ class Familiarity(nn.Module):
 
 
 def _energy(logits: Tensor) -> Tensor:
-    return torch.logsumexp(logits, dim=1, keepdim=True)
+    """(N, C) -> (N, 1) log of the sum of exponentials, in plain steps: OpenVINO's own operation for it errs by units."""
+    largest = logits.amax(dim=1, keepdim=True)
+    return largest + (logits - largest).exp().sum(dim=1, keepdim=True).log()
 
 
 def _middles(points: Tensor, count: int) -> Tensor:

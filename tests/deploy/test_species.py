@@ -156,3 +156,15 @@ def test_the_interval_of_the_mean_recall_holds_it() -> None:
     low, high = macro_interval(labels, right, groups)
     assert low < np.mean([right[labels == label].mean() for label in range(3)]) < high
     assert macro_interval(labels, np.ones(300, np.bool_), groups) == (1.0, 1.0)
+
+
+def test_both_engines_agree_on_the_float_network(artifact: Artifact, folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    recipe = SpeciesRecipe.model_validate(TREE)
+    task = SpeciesTask(recipe, folder)
+    torch.manual_seed(0)
+    data = deploy_data(task)
+    export_species(task.network().eval(), recipe, data, tmp_path / "a", "openvino", int8=False)
+    answers = [SpeciesNamer(Artifact.open(tmp_path / "a", name)).raw(data.held) for name in ("openvino", "onnxruntime")]
+    np.testing.assert_allclose(answers[0][0], answers[1][0], atol=1e-3)
+    np.testing.assert_allclose(answers[0][1], answers[1][1], atol=1e-3)
