@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +15,7 @@ from apps.fish.parts.blocks import Blocks, in_sequence, pack, pack_texts, unpack
 from apps.fish.parts.found import Outlines, PartModel
 from data.boxes import Boxes, ious
 from data.detections import Detections
-from data.masks import Mask, area, length
+from data.masks import Mask, area, from_picture, length
 from data.preprocess import Image
 from data.rle import rle
 
@@ -129,7 +130,18 @@ def _outline(row: int, mask: Mask, size_wh: tuple[int, int]) -> _Outline:
     left, top, right, bottom = mask.xyxy.tolist()
     cut = left <= 0 or top <= 0 or right >= size_wh[0] or bottom >= size_wh[1]
     counts = rle(mask, size_wh)["counts"].encode("ascii")
-    return _Outline(row, area(mask), length(mask), cut, size_wh, counts)
+    return _Outline(row, area(mask), length(main_part(mask)), cut, size_wh, counts)
+
+
+def main_part(mask: Mask) -> Mask:
+    """The largest of the parts that hang together; specks beside a fish make it no longer."""
+    if not mask.inside.size:  # OpenCV does not bear it
+        return mask
+    count, numbers, stats, _ = cv2.connectedComponentsWithStats(mask.inside.astype(np.uint8), connectivity=8)
+    if count <= 2:
+        return mask
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    return from_picture(numbers == largest, mask.left, mask.top)
 
 
 def outlines_of(chapters: Sequence[Blocks], model: PartModel, detections: int) -> Outlines:

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from apps.fish.parts.blocks import pack, pack_texts, unpack
 from apps.fish.parts.dense import DenseModel, dense_samples
 from apps.fish.parts.found import PartModel
-from apps.fish.parts.masks import matched, outlines_of
+from apps.fish.parts.masks import main_part, matched, outlines_of
 from apps.fish.parts.naming import name_fish
 from apps.fish.parts.species import SpeciesModel
 from apps.fish.records import Observations, Samples, TrackedObservations
+from data.masks import Mask, length
 from data.taxonomy import Taxonomy
 
 NAMES = ("alba", "rubra")
@@ -151,3 +152,12 @@ def test_outlines_go_to_the_boxes_that_they_fit_best():
     outlines = np.array([[5, 0, 15, 10], [1, 0, 11, 10], [52, 50, 80, 60]], np.float32)
     assert sorted(matched(boxes, outlines)) == [(0, 1), (1, 0)]
     assert matched(boxes, np.zeros((0, 4), np.float32)) == []
+
+
+def test_specks_make_no_fish_longer():
+    inside = np.zeros((9, 60), np.bool_)
+    inside[2:7, :20] = True
+    fish = Mask(30, 40, inside.copy())
+    inside[0, 59] = inside[8, 40] = True
+    assert length(main_part(Mask(30, 40, inside))) == length(fish)
+    assert main_part(Mask(0, 0, np.zeros((0, 0), np.bool_))).inside.size == 0
