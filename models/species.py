@@ -115,7 +115,7 @@ class Familiarity(nn.Module):
 
 
 def _energy(logits: Tensor) -> Tensor:
-    """(N, C) -> (N, 1) log of the sum of exponentials, in plain steps: OpenVINO's own operation for it errs by units."""
+    # In plain steps: OpenVINO's one operation for it is wrong by units.
     largest = logits.amax(dim=1, keepdim=True)
     return largest + (logits - largest).exp().sum(dim=1, keepdim=True).log()
 
