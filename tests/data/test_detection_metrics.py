@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.boxes import ious, no_boxes
+from data.boxes import clipped, ious, no_boxes
 from data.detection_metrics import (
     SIZES,
     Judged,
@@ -19,8 +19,10 @@ from data.detection_metrics import (
     judge,
     operating_point,
     score_detections,
+    truth_masks,
 )
 from data.detections import Detections
+from data.masks import Mask, from_picture
 from data.readers import DetectionSet
 from tests.data.pictures import SIZE_WH, detection_set
 
@@ -281,3 +283,38 @@ def test_equal_clips_have_no_spread_and_one_clip_no_interval() -> None:
 def test_pictures_of_any_size_are_taken() -> None:
     truth = detection_set([[(0, 0, *SIZE_WH)]])
     assert score_detections(truth, perfect(truth)).sizes["large"].map50 == 1.0
+
+
+def rectangles(detections: Sequence[Detections]) -> list[tuple[Mask, ...]]:
+    """Masks that are the whole boxes, which lie on whole pixels."""
+    return [
+        tuple(from_picture(np.ones((int(b - t), int(r - x))), int(x), int(t)) for x, t, r, b in one.xyxy)
+        for one in detections
+    ]
+
+
+@settings(max_examples=40)
+@given(sets())
+def test_masks_that_fill_their_boxes_score_as_boxes(case: tuple[DetectionSet, list[Detections]]) -> None:
+    plain, detections = case
+    truth = replace(plain, xyxy=tuple(np.round(boxes) for boxes in plain.xyxy))
+    whole = [replace(one, xyxy=clipped(np.round(one.xyxy), SIZE_WH)) for one in detections]
+    masks = rectangles(whole)
+    boxes, same = score_detections(truth, whole).overall, score_detections(truth, whole, masks).overall
+    assert astuple(boxes) == pytest.approx(astuple(same), nan_ok=True)
+    by_box, by_mask = judge(truth, whole), judge(truth, whole, masks=masks)
+    assert by_box.right.tolist() == by_mask.right.tolist()
+
+
+def test_masks_decide_where_they_differ_from_boxes() -> None:
+    left, top, right, bottom = (int(side) for side in FISH)
+    mask = from_picture(np.tri(bottom - top, right - left), left, top)
+    truth = replace(detection_set([[FISH]]), masks=((mask,),))
+    detections = perfect(truth)
+    assert score_detections(truth, detections, [(mask,)]).map50_95 == pytest.approx(1.0)
+    thin = Mask(left, top, mask.inside[:8, :8])
+    assert score_detections(truth, detections, [(thin,)]).map50 == 0
+    assert score_detections(truth, detections).map50 == pytest.approx(1.0)
+    assert not judge(truth, detections, masks=[(thin,)]).right.any()
+    assert truth_masks(truth) == [(mask,)]
+    assert truth_masks(detection_set([[FISH]]))[0][0].inside.all()
