@@ -48,6 +48,10 @@ class Density:
         """The same without what is less than that in one place."""
         return Density(self.xy, np.where(self.amounts < least, 0, self.amounts).astype(np.float32))
 
+    def times(self, factor: float) -> Density:
+        """The same with so many times as much everywhere."""
+        return Density(self.xy, self.amounts * np.float32(factor))
+
     @classmethod
     def of_points(cls, xy: Points) -> Density:
         """One object at each point."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -92,17 +92,21 @@ def export_counter(
         draft = _Draft(recipe, grid_wh, data.validation, Path(place) / "draft")
         files = float_files(plain.read_bytes(), engine)
         seen = {"float32": draft.seen(files)}
+        scales = dict.fromkeys(seen, 1.0)
         if int8:
-            files = int8_files(files, plain, data.calibration, draft.measure, draft.quality(seen["float32"]))
+            files = int8_files(files, plain, data.calibration, *draft.measure_against(seen["float32"]))
             seen["int8"] = draft.seen(files)
+            scales["int8"] = same_total(seen["float32"], seen["int8"])
     best = files.models[0].precision
+    seen = {precision: [one.times(scales[precision]) for one in own] for precision, own in seen.items()}
     least = background(draft.true, seen[best])
-    seen = {precision: _above(one, least) for precision, one in seen.items()}
+    seen = {precision: _above(own, least) for precision, own in seen.items()}
     scores = {precision: draft.scores(one) for precision, one in seen.items()}
     trusted = trusted_from(draft.true, _counts(seen[best]), data.boxes)
     parity = _parity(files, seen, scores) if int8 else None
     grid = grid_error(centres(data.validation), seen[best], data.validation.sizes_wh, GRID_LEVEL)
     spec = _spec(recipe, grid_wh, files) | {
+        "scales": [scales[model.precision] for model in files.models],
         "least_density": least,
         "dense_from": trusted if math.isfinite(trusted) else None,
         "metrics": _metrics(scores[best], grid, grid_wh, zoo.parameters(network)),
@@ -128,20 +132,38 @@ class _Draft:
 
     def seen(self, files: NetworkFiles) -> list[Density]:
         """What the first of the networks sees where in every picture."""
-        artifact = write_artifact(self.folder, _spec(self.recipe, self.grid_wh, files), files.contents)
+        raw = _spec(self.recipe, self.grid_wh, files) | {"scales": [1.0] * len(files.models)}
+        artifact = write_artifact(self.folder, raw, files.contents)
         return count_all(DenseCounter(artifact), self.pictures)
 
     def scores(self, seen: Sequence[Density]) -> CountScores:
         """How its counts err."""
         return count_errors(self.true, _counts(seen))
 
-    def quality(self, seen: Sequence[Density]) -> float:
-        """The mean absolute error as a share of the mean count, without the background, negated: higher is better."""
-        return -_share(self.scores(_above(seen, background(self.true, seen))))
+    def measure_against(self, reference: Sequence[Density]) -> tuple[Callable[[NetworkFiles], float], float]:
+        """How good the first of networks is once it counts as many as the reference, and how good that is itself.
 
-    def measure(self, files: NetworkFiles) -> float:
-        """The quality of what the first of the networks sees."""
-        return self.quality(self.seen(files))
+        The mean absolute error as a share of the mean count, without the background, negated: higher is better.
+        """
+
+        def quality(seen: Sequence[Density]) -> float:
+            return -_share(self.scores(_above(seen, background(self.true, seen))))
+
+        def measure(files: NetworkFiles) -> float:
+            seen = self.seen(files)
+            factor = same_total(reference, seen)
+            return quality([one.times(factor) for one in seen])
+
+        return measure, quality(reference)
+
+
+def same_total(reference: Sequence[Density], seen: Sequence[Density]) -> float:
+    """What to multiply what is seen by, so that it adds up to as many as the reference does.
+
+    A small shift of all logits, such as rounding to 8 bits brings, changes every rate by the same factor.
+    """
+    total = float(_counts(seen).sum())
+    return float(_counts(reference).sum()) / total if total > 0 else 1.0
 
 
 def background(true: NDArray[np.int64], seen: Sequence[Density]) -> float:
@@ -282,9 +304,10 @@ or too close for boxes.""",
 Validation pictures are of camera sites held out of training; they chose the epoch, so these numbers lean towards the
 model. A test on other data follows below where one was made.""",
         calibration=f"""\
-A cell of less than {least:g} fish is background and counts nothing: of {len(LEVELS)} levels the one whose counts err
-least on the validation pictures. By its own count it is trusted {_trusted_text(trusted)}: there, taking its count from
-there on and the boxes of the shipped detector below errs least.""",
+The int8 network is scaled to count as many fish as the float32 one on the validation pictures. A cell of less than
+{least:g} fish is background and counts nothing: of {len(LEVELS)} levels the one whose counts err least there. By its
+own count it is trusted {_trusted_text(trusted)}: taking its count there, and elsewhere the boxes of the shipped
+detector, errs least.""",
         limits=_LIMITS,
         data="`FOLDER` is a YOLO folder, holds COCO json, or holds pictures and points.csv.",
     )

@@ -63,6 +63,7 @@ class DenseCounter:
     def _told(self, frames: Sequence[Image]) -> list[tuple[DensityMap, tuple[int, int], FramePreprocessing]]:
         """For each frame the objects in each cell of the network's input, the frame's size, and how it lies there."""
         spec = self.artifact.spec
+        scale = spec.scales[spec.models.index(self.artifact.choice)]
         told = []
         for start in range(0, len(frames), BATCH):
             batch = frames[start : start + BATCH]
@@ -72,6 +73,7 @@ class DenseCounter:
             if not np.isfinite(raw).all():
                 path = self.artifact.folder / self.artifact.choice.file
                 raise InputError(path, "answers with what is no number", cure="export the artifact again")
-            cells = np.where(raw < spec.least_density, 0, raw).astype(np.float32)
+            cells = raw * np.float32(scale)
+            cells = np.where(cells < spec.least_density, np.float32(0), cells)
             told += [(own, frame.shape[1::-1], spec.preprocessing) for own, frame in zip(cells, batch, strict=True)]
         return told

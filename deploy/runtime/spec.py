@@ -236,13 +236,15 @@ class CountingSpec(FrameSpec):
     """Everything about a counter but its weights.
 
     The network's input is divided into `grid_wh` cells, across and down, and the network says how many objects have
-    their middle in each; 1 x 1 cells are a network that counts the whole frame at once and places nothing. Cells below
-    `least_density` are background and count nothing; the count of a frame is the sum of the others whose middle lies in
-    the frame. From a count of `dense_from` up it errs less than counting boxes (None: never).
+    their middle in each; 1 x 1 cells are a network that counts the whole frame at once and places nothing. What each of
+    `models` says is multiplied by its own of `scales`, so that all count alike. Cells below `least_density` are then
+    background and count nothing; the count of a frame is the sum of the others whose middle lies in the frame. From a
+    count of `dense_from` up it errs less than counting boxes (None: never).
     """
 
     task: Literal["counting"] = "counting"
     grid_wh: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+    scales: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]
     least_density: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     dense_from: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
@@ -250,6 +252,12 @@ class CountingSpec(FrameSpec):
     def graph(self) -> Graph:
         """Frames to the density of objects."""
         return counting_graph(self.preprocessing, self.grid_wh)
+
+    @model_validator(mode="after")
+    def _every_model_has_a_scale(self) -> CountingSpec:
+        if len(self.scales) != len(self.models):
+            raise ValueError(f"scales: are {len(self.scales)}, expected one for each of {len(self.models)} models")
+        return self
 
 
 SPECS: Final[Mapping[str, type[DigitSpec] | type[FrameSpec]]] = MappingProxyType(

@@ -83,6 +83,7 @@ def spec(**changes: Any) -> dict[str, Any]:
         "preprocessing": SPEC,
         "models": ({"engine": "onnxruntime", "precision": "float32", "file": MODEL_FILE},),
         "grid_wh": GRID_WH,
+        "scales": (1.0,),
         "dense_from": 6.5,
     } | changes
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from data.errors import InputError
 from deploy.runtime.counter import DenseCounter
@@ -72,6 +73,13 @@ def test_the_background_counts_nothing(tmp_path):
     clear = DenseCounter(specks_artifact(tmp_path / "b", Specks(haze=0.02), least_density=0.05))
     assert hazy.count([frame((1, 1))])[0].count == pytest.approx(1 + 96 * 0.02, abs=1e-3)
     assert clear.count([frame((1, 1))])[0].count == pytest.approx(1.02, abs=1e-3)
+
+
+def test_what_a_network_says_is_scaled(tmp_path):
+    counter = DenseCounter(specks_artifact(tmp_path, scales=(1.5,)))
+    assert counter.count([frame((1, 1), (5, 5))])[0].count == pytest.approx(3, abs=1e-4)
+    with pytest.raises(ValidationError, match="expected one for each of 1 models"):
+        specks_artifact(tmp_path, scales=(1.5, 1.0))
 
 
 def test_a_counter_that_is_never_better_than_boxes_is_never_trusted(tmp_path):

@@ -10,7 +10,7 @@ from data.count_metrics import count_errors, trusted_from
 from data.density import Density
 from data.errors import ConfigurationError
 from deploy.bench import measure, open_on_engines
-from deploy.counters import LEVELS, CountingDeployData, background, count_all, export_counter
+from deploy.counters import LEVELS, CountingDeployData, background, count_all, export_counter, same_total
 from deploy.parity import write_parity
 from deploy.runtime.artifact import Artifact
 from deploy.runtime.counter import DenseCounter
@@ -71,6 +71,18 @@ def test_what_the_spec_promises_is_what_the_artifact_gives(int8, data):
     assert spec.metrics["validation_game2"] >= spec.metrics["validation_mae"] - 1e-6
 
 
+def test_int8_counts_as_many_as_float(int8, data):
+    plain = DenseCounter(Artifact.open(int8.artifact.folder, "onnxruntime"))
+    assert counts(DenseCounter(int8.artifact), data).sum() == pytest.approx(counts(plain, data).sum(), rel=0.02)
+    assert int8.artifact.spec.scales[1] == 1.0
+
+
+def test_a_total_is_matched_by_one_factor():
+    one, two = (Density(np.zeros((2, 2), np.float32), np.array(own, np.float32)) for own in ([1, 3], [1, 1]))
+    assert same_total([one, two], [two, two]) == pytest.approx(1.5)
+    assert same_total([one], [one.times(0)]) == 1.0
+
+
 def test_haze_is_found_to_be_background(int8):
     assert 0.011 < int8.artifact.spec.least_density < 0.2
 
@@ -112,7 +124,7 @@ def test_the_card_says_what_was_measured(int8):
     for needed in (
         f"| mean absolute error of the count | {spec.metrics['validation_mae']:.2f} | 50 pictures of held-out sites",
         f"trusted from {spec.dense_from:.1f} fish on",
-        f"less than {spec.least_density:g} fish is background",
+        f"{spec.least_density:g} fish is background",
         "mean absolute error at 10+ fish",
         "int8 for openvino",
         "DeepFish",
