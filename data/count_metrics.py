@@ -22,6 +22,9 @@ Amounts = NDArray[np.int64] | NDArray[np.float64]
 BINS: Final = ((0, 0), (1, 1), (2, 4), (5, 9), (10, None))
 """True counts that are told of together, from and to; None is open."""
 
+CLIP_FRAMES: Final = 10
+"""Frames of the shortest clip that has a MaxN worth the name."""
+
 
 @dataclass(frozen=True)
 class CountError:
@@ -71,6 +74,34 @@ def count_errors(true: Counts, counted: Amounts) -> CountScores:
         raise ValueError(f"{len(counted)} counts against {len(true)}: expected as many")
     bins = {_bin_name(low, high): (true >= low) & (true <= (math.inf if high is None else high)) for low, high in BINS}
     return CountScores(_error(true, counted), {name: _error(true[one], counted[one]) for name, one in bins.items()})
+
+
+def maxn_threshold(truth: DetectionSet, found: Sequence[Detections]) -> float | None:
+    """The score to count from at which the MaxN of clips errs least, every site weighing the same.
+
+    The greatest count of many frames takes up every false box, so that it needs surer ones than single frames do. Of
+    thresholds (in hundredths) that err alike the middle one is taken; None without a clip of `CLIP_FRAMES` frames.
+
+    Args:
+        truth: The boxes, all of them labelled.
+        found: What was found in each picture.
+    """
+    every = (np.flatnonzero(truth.clips == clip) for clip in np.unique(truth.clips))
+    clips = [held for held in every if len(held) >= CLIP_FRAMES]
+    if not clips:
+        return None
+    true = np.array([max(len(truth.xyxy[int(i)]) for i in held) for held in clips])
+    sites = np.array([truth.sites[held[0]] for held in clips])
+    thresholds = np.arange(1, 100) / 100
+    errors = np.array([np.abs(_max_n(found, clips, float(threshold)) - true) for threshold in thresholds])
+    of_sites = np.mean([errors[:, sites == site].mean(axis=1) for site in np.unique(sites)], axis=0)
+    least = thresholds[of_sites <= of_sites.min() + 1e-9]
+    return float(least[len(least) // 2])
+
+
+def _max_n(found: Sequence[Detections], clips: Sequence[NDArray[np.int64]], threshold: float) -> Counts:
+    counted = counts_at(found, threshold)
+    return np.array([counted[held].max() for held in clips])
 
 
 def _bin_name(low: int, high: int | None) -> str:

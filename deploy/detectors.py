@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from data.calibration import fit_platt
-from data.detection_metrics import DetectionScores, average_precision, best_f1, judge, score_detections
+from data.count_metrics import CLIP_FRAMES, maxn_threshold
+from data.detection_metrics import (
+    DetectionScores,
+    average_precision,
+    best_f1,
+    judge,
+    operating_point,
+    score_detections,
+)
 from data.detections import Detections
 from data.errors import ArgumentError
 from data.masks import Mask
@@ -231,9 +239,10 @@ def _logits(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def calibrate(pictures: DetectionSet, seen: Seen) -> Calibrated:
-    """Fit the calibration of scores and the threshold of the best F1 to a draft's detections.
+    """Fit the calibration of scores and the threshold to count from to a draft's detections.
 
-    Only pictures in which everything is labelled tell right boxes from wrong ones.
+    The threshold is the one at which the MaxN of held-out clips errs least; without clips the one of the best F1. Only
+    pictures in which everything is labelled tell right boxes from wrong ones.
     """
     told = np.flatnonzero(pictures.exhaustive)
     told_seen = seen.select(told)
@@ -241,16 +250,20 @@ def calibrate(pictures: DetectionSet, seen: Seen) -> Calibrated:
     logits = _logits(judged.scores)
     scale, shift = fit_platt(logits, judged.right)
     scores = calibrated(logits, scale, shift)
-    best = best_f1(scores, judged.right, judged.boxes)
+    told_found = [replace(one, scores=calibrated(_logits(one.scores), scale, shift)) for one in told_seen.found]
+    threshold = maxn_threshold(pictures.select(told), told_found)
+    if threshold is None:
+        threshold = best_f1(scores, judged.right, judged.boxes).threshold
+    at = operating_point(replace(judged, scores=scores), threshold)
     return Calibrated(
         scale=scale,
         shift=shift,
-        threshold=best.threshold,
+        threshold=threshold,
         ece_before=expected_calibration_error(judged.scores, judged.right),
         ece_after=expected_calibration_error(scores, judged.right),
-        precision=best.precision,
-        recall=best.recall,
-        f1=best.f1,
+        precision=at.precision,
+        recall=at.recall,
+        f1=at.f1,
     )
 
 
@@ -379,8 +392,8 @@ lean towards the model. A test on other data follows below where one was made.""
         calibration=f"""\
 A box of the logit l has the score 1 / (1 + exp(-({fitted.scale:.3f} l + {fitted.shift:.3f}))), fitted to whether its
 {kind.noun} overlap true ones by an IoU of 0.5 or more (Platt 1999). Expected calibration error (15 bins):
-{fitted.ece_before:.4f} before, {fitted.ece_after:.4f} after. It counts from a score of {fitted.threshold:.3f}, where F1
-is highest.""",
+{fitted.ece_before:.4f} before, {fitted.ece_after:.4f} after. It counts from a score of {fitted.threshold:.3f}, where
+the MaxN of held-out clips errs least (without clips of {CLIP_FRAMES} frames: where F1 is highest).""",
         limits=kind.limits,
         data="`FOLDER` is a YOLO folder, or holds COCO json.",
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.boxes import no_boxes
-from data.count_metrics import count_errors, counts_at, grid_error, score_counts, trusted_from
+from data.count_metrics import (
+    CLIP_FRAMES,
+    count_errors,
+    counts_at,
+    grid_error,
+    maxn_threshold,
+    score_counts,
+    trusted_from,
+)
 from data.density import Density
 from data.detections import Detections
+from data.readers import DetectionSet
 from tests.data.pictures import detection_set
 
 BOX = (10.0, 10.0, 40.0, 40.0)
@@ -41,6 +51,32 @@ def test_detections_count_from_the_threshold_up() -> None:
     assert counts_at(found, 0.5).tolist() == [2, 0]
     scores = score_counts(detection_set([[BOX], []]), found, 0.5)
     assert (scores.overall.mae, scores.bins["0"].mae, scores.bins["1"].bias) == (0.5, 0.0, 1.0)
+
+
+def clips_of_one_fish(frames: int, clips: int) -> DetectionSet:
+    """The first clip from site a, the others from site b; one fish in every frame."""
+    names = np.repeat([f"{number}" for number in range(clips)], frames)
+    sites = np.where(names == "0", "a", "b")
+    return replace(detection_set([[BOX]] * (frames * clips)), clips=names, sites=sites)
+
+
+def test_the_threshold_of_maxn_leaves_out_the_false_box_of_one_frame() -> None:
+    truth = clips_of_one_fish(CLIP_FRAMES, 1)
+    found = [seen(0.8)] * (CLIP_FRAMES - 1) + [seen(0.8, 0.4)]
+    assert 0.4 < maxn_threshold(truth, found) <= 0.8
+
+
+def test_the_threshold_of_maxn_weighs_sites_and_not_clips() -> None:
+    """Site a wants a low threshold, the two clips of site b a high one, and b errs less from a low one than a does."""
+    truth = clips_of_one_fish(CLIP_FRAMES, 3)
+    low, doubled = [seen(0.3)] * CLIP_FRAMES, [seen(0.9, 0.5)] * CLIP_FRAMES
+    assert maxn_threshold(truth, low + doubled + [seen(0.9)] * CLIP_FRAMES) <= 0.3
+    assert maxn_threshold(truth, [seen(0.9)] * CLIP_FRAMES + doubled + doubled) > 0.5
+
+
+def test_pictures_that_are_no_clip_have_no_threshold_of_maxn() -> None:
+    truth = clips_of_one_fish(CLIP_FRAMES - 1, 3)
+    assert maxn_threshold(truth, [seen(0.9)] * len(truth)) is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=40))
