@@ -94,6 +94,24 @@ def test_repeat_and_limit(root: Path) -> None:
     assert len(limited.train) == 50
 
 
+def test_a_limited_source_is_the_same_whatever_the_seed(root: Path) -> None:
+    few = {"train": [{"folder": "drawn", "limit": 60}], "validation_share": 0.2}
+    tasks = [DigitTask(recipe(data=few, seed=seed), root) for seed in (1, 2)]
+    inks = [{ink.tobytes() for ink in (*task.train.inks, *task.held.inks)} for task in tasks]
+    assert inks[0] == inks[1]
+    assert len(tasks[0].train) + len(tasks[0].held) == 60
+
+
+def test_a_policy_varies_the_cells_and_nothing_else(root: Path) -> None:
+    plain, varied = (
+        next(DigitTask(recipe(regularization={"input": {"policy": policy}}), root).batches(2))
+        for policy in (None, "randaugment")
+    )
+    assert torch.equal(plain.labels, varied.labels)
+    assert plain.frames.shape == varied.frames.shape
+    assert not torch.equal(plain.frames, varied.frames)
+
+
 def test_a_run_starts_from_another_runs_weights(root: Path, tmp_path: Path) -> None:
     weights = tmp_path / "weights.safetensors"
     first = DigitTask(recipe(), root).network()

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from data.errors import InputError
-from tests.training.toy import STEPS, ToyTask, recipe
+from tests.training.toy import STEPS, ImageTask, ToyTask, recipe
 from training.loop import Run
 
 
@@ -43,6 +44,46 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.parametrize("stop_in_epoch", [1, 3])
+def test_side_heads_and_hooks_resume_and_stay_out_of_the_weights(tmp_path: Path, stop_in_epoch: int) -> None:
+    internal = {"dropout": 0.2, "max_dropout": 0.1, "deep_supervision": 0.5}
+    plan = recipe(regularization={"internal": internal, "label": {"distillation": 0.5}})
+    Run(ImageTask(), plan, tmp_path / "whole").fit()
+    with pytest.raises(KeyboardInterrupt):
+        Run(ImageTask(stop_in_epoch=stop_in_epoch), plan, tmp_path / "stopped").fit()
+    resumed_run = Run(ImageTask(), plan, tmp_path / "stopped")
+    resumed_run.fit()
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert whole.keys() == ImageTask().network().state_dict().keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    heads = list(resumed_run.internal.parameters())
+    assert len(heads) == 2
+    torch.manual_seed(plan.seed)
+    fresh = Run(ImageTask(), plan, tmp_path / "fresh").internal
+    assert not any(torch.equal(one, other) for one, other in zip(heads, fresh.parameters(), strict=True))
+
+
+def test_a_task_is_told_where_its_run_stands(tmp_path: Path) -> None:
+    task = ToyTask()
+    moments = []
+    loss = task.loss
+    task.loss = lambda *given: moments.append(task.moment) or loss(*given)  # type: ignore[method-assign,func-returns-value]
+    run = Run(task, recipe(), tmp_path)
+    run.fit()
+    assert [moment.done for moment in moments] == pytest.approx([step / (4 * STEPS) for step in range(4 * STEPS)])
+    assert all(moment.teacher is run.average.network for moment in moments)
+    assert not any(parameter.requires_grad for parameter in moments[0].teacher.parameters())
+
+
+def test_a_run_goes_on_when_its_recipe_was_written_by_a_version_without_some_keys(tmp_path: Path) -> None:
+    Run(ToyTask(), recipe(), tmp_path).fit()
+    kept = tmp_path / "recipe.yaml"
+    tree = yaml.safe_load(kept.read_text())
+    del tree["regularization"]
+    kept.write_text(yaml.safe_dump(tree))
+    assert Run(ToyTask(), recipe(), tmp_path).progress.epochs_done == 4
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:

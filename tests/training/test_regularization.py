@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from training.regularization import cutmix, cutout, mixup, regularized, smoothed, soft_cross_entropy
+from training.regularization import cutmix, cutout, mixup, random_erasing, regularized, smoothed, soft_cross_entropy
 from training.regularization_spec import InputRegularization
 
 
@@ -44,6 +44,20 @@ def test_cutout_erases_one_rectangle_of_the_asked_area_in_its_share_of_examples(
         assert (hole == 0.5).all()
         assert 0.07 < hole.numel() / 1024 < 0.24
     assert torch.equal(inputs[:, 0, 0, 1:], (inputs)[:, 0, 0, 1:])  # the batch that was given is left alone
+
+
+def test_random_erasing_fills_its_hole_with_noise_of_the_examples_own_range() -> None:
+    inputs = 10 * torch.rand(60, 3, 32, 32) + torch.arange(60)[:, None, None, None]
+    out = random_erasing(inputs, 1.0, (0.1, 0.2), np.random.default_rng(0))
+    for before, after in zip(inputs, out, strict=True):
+        changed = (before != after).any(dim=0)
+        assert 0.07 < changed.float().mean() < 0.24
+        noise = after[:, changed]
+        assert noise.min() >= before.min()
+        assert noise.max() <= before.max()
+        assert noise.std() > 2  # of an even distribution over ten: 2.9
+    assert torch.equal(random_erasing(inputs, 1.0, (0.1, 0.2), np.random.default_rng(0)), out)
+    assert torch.equal(random_erasing(inputs, 0.0, (0.1, 0.2), np.random.default_rng(0)), inputs)
 
 
 @given(st.integers(0, 10_000), st.floats(0.1, 4))

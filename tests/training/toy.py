@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from training.classification import ClassificationLoss
 from training.recipe import DigitRecipe
+from training.regularization_spec import Regularization
 from training.task import Evaluation, Task
 
 STEPS = 6
@@ -62,3 +64,40 @@ class ToyTask(Task[tuple[Tensor, Tensor]]):
 
     def picture(self, network: nn.Module, device: torch.device, folder: Path) -> None:
         (folder / "seen.txt").write_text("pictures were asked for")
+
+
+class ImageTask(ToyTask):
+    """The same points as small pictures, for a network of maps and the loss of classifiers."""
+
+    classes = 2
+    spec = Regularization.model_validate({"internal": {"deep_supervision": 0.5}, "label": {"distillation": 0.5}})
+
+    def network(self) -> nn.Module:
+        return _MapNet()
+
+    def loss(self, network: nn.Module, batch: tuple[Tensor, Tensor], device: torch.device) -> Tensor:
+        points, labels = batch
+        learn = ClassificationLoss(2, self.spec)
+        return learn(network, _pictures(points).to(device), labels, self.moment, np.random.default_rng(0))
+
+    def evaluate(self, network: nn.Module, device: torch.device) -> Evaluation:
+        points, labels = next(iter(ToyTask(seed=99).batches(0)))
+        with torch.no_grad():
+            right = (network(_pictures(points)).argmax(dim=1) == labels).float().mean().item()
+        return Evaluation(right, {"accuracy": right})
+
+
+class _MapNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.feature_maps = {"first": 4, "second": 4}
+        self.first, self.second = nn.Conv2d(2, 4, 3), nn.Conv2d(4, 4, 1)
+        self.answer = nn.Linear(4, 2)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        features = torch.relu(self.second(torch.relu(self.first(pictures))))
+        return self.answer(features.mean(dim=(2, 3)))
+
+
+def _pictures(points: Tensor) -> Tensor:
+    return points[:, :, None, None].expand(-1, -1, 4, 4).contiguous()

@@ -104,7 +104,7 @@ def _methods(spec: StudySpec, task: str, path: Path) -> dict[str, Method]:
 
 def _recipe(source: Path, spec: StudySpec, task: str, named: tuple[str, Method], seed: int) -> AnyRecipe:
     name, method = named
-    changes: Changes = baseline_changes(task) | spec.changes | method.changes | {"seed": seed, "name": name}
+    changes: Changes = {**baseline_changes(task), **spec.changes, **method.changes, "seed": seed, "name": name}
     try:
         return load_recipe(source, [f"{key}={yaml.safe_dump(value).strip()}" for key, value in changes.items()])
     except ConfigurationError as error:

@@ -89,13 +89,24 @@ def cells(row: Row) -> tuple[str, ...]:
     return (*own, f"{seen.difference:+.4f}", interval, f"{seen.p:.3f}", f"{row.p_holm:.3f}", f"{seen.p_exact:.3f}")
 
 
+def _found(rows: Sequence[Row], higher: bool) -> list[str]:
+    """Methods whose corrected p is below the level and whose difference has that sign."""
+    return [
+        row.method
+        for row in rows
+        if row.comparison is not None
+        and row.p_holm is not None
+        and row.p_holm < LEVEL
+        and (row.comparison.difference > 0) == higher
+    ]
+
+
 def summary(study: Study, rows: Sequence[Row]) -> str:
     """One paragraph: what was run, what was tested and what came out."""
     spec = study.spec
-    tested = [row for row in rows if row.comparison is not None and row.p_holm is not None]
+    tested = [row for row in rows if row.p_holm is not None]
     higher = spec.better == "higher"
-    better = [r.method for r in tested if r.p_holm < LEVEL and (r.comparison.difference > 0) == higher]  # type: ignore[operator,union-attr]
-    worse = [r.method for r in tested if r.p_holm < LEVEL and (r.comparison.difference > 0) != higher]  # type: ignore[operator,union-attr]
+    better, worse = _found(rows, higher), _found(rows, not higher)
     recipe = study.trials[0].recipe
     return (
         f"`{spec.metric}` on validation ({spec.better} is better), recipe `{spec.recipe}`, {recipe.epochs} epochs, "
@@ -141,19 +152,18 @@ def write_report(study: Study, results: Sequence[Result], folder: Path) -> list[
 
 def plot_study(study: Study, rows: Sequence[Row], path: Path) -> None:
     """Difference of each method to the baseline: its interval, its mean, and a dot for every seed."""
-    shown = [row for row in rows if row.comparison is not None and row.method != BASELINE][::-1]
+    shown = [(row, row.comparison) for row in rows if row.comparison is not None and row.method != BASELINE][::-1]
     baseline = next(row for row in rows if row.method == BASELINE)
     figure = Figure(figsize=(8, 0.3 * len(shown) + 1.4), layout="constrained")
     axes = figure.subplots()
     axes.axvline(0, color="#333333", linewidth=1)
-    for height, row in enumerate(shown):
-        seen = row.comparison
+    for height, (row, seen) in enumerate(shown):
         colour = _colour(seen, study.spec.better == "higher")
         dots = [value - baseline.values[seed] for seed, value in row.values.items()]
         axes.plot([seen.low, seen.high], [height, height], color=colour, linewidth=1.6, alpha=0.6)
         axes.plot(dots, [height] * len(dots), ".", color=colour, alpha=0.6)
         axes.plot(seen.difference, height, "D", color=colour, markersize=6)
-    axes.set_yticks(range(len(shown)), [row.method for row in shown], fontsize=9)
+    axes.set_yticks(range(len(shown)), [row.method for row, _ in shown], fontsize=9)
     axes.set_xlabel(f"{study.spec.metric} less that of no regularization; line: 95 % interval, dots: seeds", fontsize=9)
     axes.set_title(f"{study.spec.name}: {len(study.spec.seeds)} seeds, {study.spec.better} is better", fontsize=10)
     axes.grid(axis="x", alpha=0.25)

@@ -41,7 +41,7 @@ def test_equal_differences_are_not_taken_for_certain() -> None:
 
 @pytest.mark.parametrize(
     ("differences", "expected"),
-    [([1, 2, 3], 2 / 8), ([1, -1], 1.0), ([1, 2, -4], 6 / 8), ([0, 0, 0], 1.0), ([1, 1, 1, 1, 1], 2 / 32)],
+    [([1, 2, 3], 2 / 8), ([1, -1], 1.0), ([1, 2, -0.5], 4 / 8), ([0, 0, 0], 1.0), ([1, 1, 1, 1, 1], 2 / 32)],
 )
 def test_the_exact_test_counts_sign_changes(differences: list[float], expected: float) -> None:
     assert sign_flip_p(np.array(differences, float)) == expected
