@@ -38,7 +38,7 @@ finally:
     np.set_printoptions(**_ours[3])
     torch.set_printoptions(profile="default")
 
-_LAYOUTS: Final = {"yolo11n": "11/yolo11.yaml", "yolo26n": "26/yolo26.yaml"}
+_LAYOUTS: Final = {"yolo11n": "11/yolo11.yaml", "yolo26n": "26/yolo26.yaml", "yolo11n-seg": "11/yolo11-seg.yaml"}
 
 
 class YoloOutput(NamedTuple):
@@ -53,6 +53,14 @@ class YoloOutput(NamedTuple):
     sizes: tuple[tuple[int, int], ...]
 
 
+class Assigned(NamedTuple):
+    """P anchors that answer for objects: their `image`, `anchor` and `target`, (P,) int64 each."""
+
+    image: Tensor
+    anchor: Tensor
+    target: Tensor
+
+
 class UltralyticsDetector(Detector):
     """A nano network of ultralytics behind the contract of `Detector`.
 
@@ -64,7 +72,7 @@ class UltralyticsDetector(Detector):
         classes: Number of classes.
     """
 
-    def __init__(self, layout: Literal["yolo11n", "yolo26n"], classes: int = 1) -> None:
+    def __init__(self, layout: Literal["yolo11n", "yolo26n", "yolo11n-seg"], classes: int = 1) -> None:
         super().__init__()
         self.classes = classes
         path = Path(ultralytics.__file__).parent / "cfg" / "models" / _LAYOUTS[layout]
@@ -93,9 +101,13 @@ class UltralyticsDetector(Detector):
         """(N, 3, H, W) -> raw outputs while training, else (boxes, logits); see `Detector`."""
         maps = self._maps(images.flip(1) / 255)
         outputs = self.head.forward_head(maps, **self.head.one2many)
-        sizes = tuple((each.shape[2], each.shape[3]) for each in maps)
-        raw = YoloOutput(outputs["boxes"].float(), outputs["scores"].float(), sizes)
+        raw = self._raw(outputs, maps)
         return raw if self.training else (self._boxes(raw), raw.scores.transpose(1, 2))
+
+    def _raw(self, outputs: dict[str, Tensor], maps: list[Tensor]) -> YoloOutput:
+        """What the head says of these maps."""
+        sizes = tuple((each.shape[2], each.shape[3]) for each in maps)
+        return YoloOutput(outputs["boxes"].float(), outputs["scores"].float(), sizes)
 
     def _maps(self, features: Tensor) -> list[Tensor]:
         """What reaches the head: every layer takes the one before it, or those that its layout names."""
@@ -124,17 +136,25 @@ class UltralyticsDetector(Detector):
 
         Where labels are not exhaustive, anchors outside every labelled box that answer for no object learn nothing.
         """
+        return self.assigned_loss(raw, targets)[0]
+
+    def assigned_loss(self, raw: YoloOutput, targets: BoxTargets) -> tuple[Tensor, Assigned]:
+        """The loss, and which anchors answer for which objects."""
         with torch.autocast(raw.scores.device.type, enabled=False):
             criterion: Any = v8DetectionLoss(self.network)
             centres, _ = anchor_grid(raw.sizes, raw.scores.device)
             criterion.bce = _PartialCrossEntropy(taught_anchors(centres, targets))
             outputs: dict[str, Any] = {"boxes": raw.distances, "scores": raw.scores, "feats": _stand_ins(raw)}
-            parts, _ = criterion.loss(outputs, self._batch(raw, targets))
-            return parts.sum() / len(raw.scores)
+            order = torch.argsort(targets.image, stable=True)
+            answers, parts, _ = criterion.get_assigned_targets_and_loss(outputs, self._batch(raw, targets, order))
+            image, anchor = torch.nonzero(answers[0], as_tuple=True)
+            # Ultralytics counts the objects of each picture by themselves.
+            counts = torch.bincount(targets.image, minlength=len(raw.scores))
+            first = counts.cumsum(0) - counts
+            return parts.sum(), Assigned(image, anchor, order[first[image] + answers[1][image, anchor].long()])
 
-    def _batch(self, raw: YoloOutput, targets: BoxTargets) -> dict[str, Tensor]:
+    def _batch(self, raw: YoloOutput, targets: BoxTargets, order: Tensor) -> dict[str, Tensor]:
         """The targets as the loss of ultralytics wants them: by picture, boxes as centre and size in shares."""
-        order = torch.argsort(targets.image, stable=True)
         xyxy = targets.xyxy[order]
         size_wh = xyxy.new_tensor(raw.sizes[0][::-1]) * STRIDES[0]
         centre, sides = (xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]

@@ -33,6 +33,12 @@ def _yolox_nano_seg(**options: Any) -> Detector:
     return YoloxNanoSeg(**options)
 
 
+def _yolo_seg(**options: Any) -> Detector:
+    from models.ultralytics_seg import UltralyticsSegmenter  # noqa: PLC0415 - takes seconds
+
+    return UltralyticsSegmenter(**options)
+
+
 def _density(**options: Any) -> nn.Module:
     from models.counting import DensityNet  # noqa: PLC0415 - who reads digits needs no counter
 
@@ -67,7 +73,9 @@ _DETECTORS: Final[Mapping[str, Callable[..., Detector]]] = MappingProxyType(
     }
 )
 
-_SEGMENTERS: Final[Mapping[str, Callable[..., Detector]]] = MappingProxyType({"yolox-nano-seg": _yolox_nano_seg})
+_SEGMENTERS: Final[Mapping[str, Callable[..., Detector]]] = MappingProxyType(
+    {"yolox-nano-seg": _yolox_nano_seg, "yolo11n-seg": _yolo_seg}
+)
 _COUNTERS: Final[Mapping[str, Callable[..., nn.Module]]] = MappingProxyType(
     {"density-nano": _density, "count-nano": _count_regressor}
 )

@@ -40,6 +40,22 @@ def test_the_zoo_builds_it() -> None:
     assert zoo.parameters(built) < 1.1e6
 
 
+@pytest.mark.parametrize("outlined", [True, False])
+def test_yolo11n_seg_learns_from_the_same_targets(outlined: bool) -> None:
+    torch.manual_seed(0)
+    other = zoo.build("yolo11n-seg", classes=2)
+    assert isinstance(other, Segmenter)
+    frames = torch.rand(2, 3, 64, 96) * 255
+    with torch.no_grad():
+        boxes, logits, coefficients, prototypes = other.eval()(frames)
+    assert coefficients.shape == (*boxes.shape[:2], other.prototypes)
+    assert (logits.shape[2], prototypes.shape) == (2, (2, other.prototypes, *MAPS))
+    other.train()
+    other.loss(other(frames), fish(outlined)).backward()
+    learnt = sum(float(weight.grad.abs().sum()) for weight in other.head.proto.parameters() if weight.grad is not None)
+    assert (learnt > 0) is outlined
+
+
 def test_it_gives_boxes_logits_coefficients_and_prototypes(network: YoloxNanoSeg) -> None:
     anchors = 12 * 8 + 6 * 4 + 3 * 2
     with torch.no_grad():
