@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 import yaml
@@ -219,3 +221,21 @@ def test_a_backbone_starts_from_another_run_of_other_species(tmp_path: Path) -> 
     (tmp_path / "other.pth").write_bytes(b"x")
     with pytest.raises(ConfigurationError, match="can start from"):
         start_from(target, tmp_path / "other.pth", torch.zeros(2, 3, 32, 32))
+
+
+def test_a_new_model_starts_from_the_shipped_one_or_from_coco() -> None:
+    shipped = Path(__file__).parents[2] / "models" / "weights" / "species-int8" / "model.onnx"
+    torch.manual_seed(0)
+    network = zoo.build("crop-yolox", classes=4, view=1.0).eval()
+    assert isinstance(network, SpeciesNetwork)
+    crops = torch.rand(4, 3, 96, 96) * 255
+    start_from(network, shipped, crops)
+
+    whole = onnx.load(shipped)
+    inner = next(node.output[0] for node in whole.graph.node if node.op_type == "Concat" and len(node.input) == 6)
+    whole.graph.output.append(onnx.helper.make_empty_tensor_value_info(inner))
+    session = onnxruntime.InferenceSession(whole.SerializeToString(), providers=["CPUExecutionProvider"])
+    padded = torch.nn.functional.pad(crops, (16, 16, 16, 16))
+    expected = session.run([inner], {"crops": padded.numpy()})[0]
+    with torch.no_grad():
+        np.testing.assert_allclose(network.backbone(crops).numpy(), expected, atol=1e-2)
