@@ -94,7 +94,7 @@ def export_counter(
         seen = {"float32": draft.seen(files)}
         scales = dict.fromkeys(seen, 1.0)
         if int8:
-            files = int8_files(files, plain, data.calibration, *draft.measure_against(seen["float32"]))
+            files = int8_files(files, plain, data.calibration, draft.likeness(seen["float32"]), 0.0)
             seen["int8"] = draft.seen(files)
             scales["int8"] = same_total(seen["float32"], seen["int8"])
     best = files.models[0].precision
@@ -140,21 +140,19 @@ class _Draft:
         """How its counts err."""
         return count_errors(self.true, _counts(seen))
 
-    def measure_against(self, reference: Sequence[Density]) -> tuple[Callable[[NetworkFiles], float], float]:
-        """How good the first of networks is once it counts as many as the reference, and how good that is itself.
+    def likeness(self, reference: Sequence[Density]) -> Callable[[NetworkFiles], float]:
+        """How like the reference's the counts of networks are once they add up to as many; at most 0.
 
-        The mean absolute error as a share of the mean count, without the background, negated: higher is better.
+        The mean absolute difference as a share of the mean true count, negated. Errors would not do as a measure: two
+        counters that see different fish may err alike, one of them by chance.
         """
-
-        def quality(seen: Sequence[Density]) -> float:
-            return -_share(self.scores(_above(seen, background(self.true, seen))))
+        counts, mean = _counts(reference), max(float(self.true.mean()), 1e-9)
 
         def measure(files: NetworkFiles) -> float:
             seen = self.seen(files)
-            factor = same_total(reference, seen)
-            return quality([one.times(factor) for one in seen])
+            return -float(np.abs(_counts(seen) * same_total(reference, seen) - counts).mean()) / mean
 
-        return measure, quality(reference)
+        return measure
 
 
 def same_total(reference: Sequence[Density], seen: Sequence[Density]) -> float:
