@@ -9,6 +9,7 @@ import torch
 from data.errors import ConfigurationError, FileAccessError, InputError
 from tests.training.sites import fish_of_three_sites
 from training.checkpoint import save_weights
+from training.internal import InternalRegularizer
 from training.loop import Run
 from training.recipe import DetectionRecipe
 from training.start import start_from
@@ -100,6 +101,31 @@ def test_cutout_erases_in_padding_grey(root: Path) -> None:
     changed = (seen[0].permute(0, 2, 3, 1) != batch.frames.float()).any(dim=3)
     assert changed.any()
     assert (seen[0].permute(0, 2, 3, 1)[changed] == 114).all()
+
+
+def test_a_policy_varies_the_pixels_and_leaves_the_boxes(root: Path) -> None:
+    plain, varied = (
+        DetectionTask(recipe(regularization={"input": {"policy": policy}}), root) for policy in (None, "trivialaugment")
+    )
+    one, other = (SceneBatches(task.train, task.recipe, task.plans(0))[0] for task in (plain, varied))
+    assert one.frames.shape == other.frames.shape
+    assert not torch.equal(one.frames, other.frames)
+    assert torch.equal(one.targets.xyxy, other.targets.xyxy)
+
+
+def test_internal_regularization_acts_on_a_detector_while_it_learns(root: Path) -> None:
+    internal = {"dropout": 0.1, "spatial_dropout": 0.1, "drop_block": 0.1, "stochastic_depth": 0.2, "shake_shake": True}
+    task = DetectionTask(recipe(regularization={"internal": internal}), root)
+    torch.manual_seed(0)
+    network = task.network().train()
+    batch = SceneBatches(task.train, task.recipe, task.plans(0))[0]
+    plain = task.loss(network, batch, CPU)
+    with InternalRegularizer(network, task.recipe.regularization.internal, task.classes).acting():
+        acted = task.loss(network, batch, CPU)
+    assert torch.isfinite(acted)
+    assert acted.item() != plain.item()
+    acted.backward()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in network.parameters())
 
 
 def test_a_run_learns_resumes_alike_and_draws_its_pictures(root: Path, tmp_path: Path) -> None:
