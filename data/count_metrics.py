@@ -25,6 +25,12 @@ BINS: Final = ((0, 0), (1, 1), (2, 4), (5, 9), (10, None))
 CLIP_FRAMES: Final = 10
 """Frames of the shortest clip that has a MaxN worth the name."""
 
+ALIKE: Final = 0.1
+"""By which share errors may differ that a few clips do not tell apart."""
+
+LEVELS: Final = (0.0, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2)
+"""Densities of a cell below which it may be background."""
+
 
 @dataclass(frozen=True)
 class CountError:
@@ -48,6 +54,12 @@ class CountScores:
 
     overall: CountError
     bins: dict[str, CountError]
+
+    @property
+    def balanced_mae(self) -> float:
+        """The mean of the bins' mean absolute errors: few crowded pictures weigh as much as many with a fish or two."""
+        filled = [one.mae for one in self.bins.values() if one.pictures]
+        return float(np.mean(filled)) if filled else math.nan
 
 
 def counts_at(found: Sequence[Detections], threshold: float) -> Counts:
@@ -76,11 +88,12 @@ def count_errors(true: Counts, counted: Amounts) -> CountScores:
     return CountScores(_error(true, counted), {name: _error(true[one], counted[one]) for name, one in bins.items()})
 
 
-def maxn_threshold(truth: DetectionSet, found: Sequence[Detections]) -> float | None:
-    """The score to count from at which the MaxN of clips errs least, every site weighing the same.
+def maxn_thresholds(truth: DetectionSet, found: Sequence[Detections]) -> NDArray[np.float64]:
+    """The scores to count from, in hundredths, at which the MaxN of clips errs least, every site weighing the same.
 
-    The greatest count of many frames takes up every false box, so that it needs surer ones than single frames do. Of
-    thresholds (in hundredths) that err alike the middle one is taken; None without a clip of `CLIP_FRAMES` frames.
+    The greatest count of many frames takes up every false box, so that it needs surer ones than single frames do.
+    Held-out clips are few: thresholds that err up to `ALIKE` more than the best one are no worse, and belong to the
+    answer. It is empty without a clip of `CLIP_FRAMES` frames.
 
     Args:
         truth: The boxes, all of them labelled.
@@ -89,14 +102,14 @@ def maxn_threshold(truth: DetectionSet, found: Sequence[Detections]) -> float | 
     every = (np.flatnonzero(truth.clips == clip) for clip in np.unique(truth.clips))
     clips = [held for held in every if len(held) >= CLIP_FRAMES]
     if not clips:
-        return None
+        return np.zeros(0)
     true = np.array([max(len(truth.xyxy[int(i)]) for i in held) for held in clips])
     sites = np.array([truth.sites[held[0]] for held in clips])
-    thresholds = np.arange(1, 100) / 100
+    thresholds: NDArray[np.float64] = np.arange(1, 100) / 100
     errors = np.array([np.abs(_max_n(found, clips, float(threshold)) - true) for threshold in thresholds])
     of_sites = np.mean([errors[:, sites == site].mean(axis=1) for site in np.unique(sites)], axis=0)
-    least = thresholds[of_sites <= of_sites.min() + 1e-9]
-    return float(least[len(least) // 2])
+    alike: NDArray[np.bool_] = of_sites <= of_sites.min() * (1 + ALIKE) + 1e-9
+    return thresholds[alike]
 
 
 def _max_n(found: Sequence[Detections], clips: Sequence[NDArray[np.int64]], threshold: float) -> Counts:
@@ -149,6 +162,19 @@ def _in_parts(density: Density, size_wh: NDArray[np.int64], sides: int) -> NDArr
     column, row = np.clip(np.floor(density.xy * sides / size_wh), 0, sides - 1).astype(np.int64).T
     parts = np.bincount(row * sides + column, weights=density.amounts, minlength=sides * sides)
     return parts.astype(np.float64)
+
+
+def background(true: Counts, seen: Sequence[Density]) -> float:
+    """The density below which a cell is best taken for background: of `LEVELS` the one of the least balanced error.
+
+    A faint rest in a thousand empty cells adds up to fish that are not there. Of equal levels the lowest.
+
+    Args:
+        true: (N,) true counts.
+        seen: What is seen where in the same pictures.
+    """
+    counts = (np.array([one.above(level).count for one in seen], np.float64) for level in LEVELS)
+    return LEVELS[int(np.argmin([count_errors(true, own).balanced_mae for own in counts]))]
 
 
 def trusted_from(true: Counts, dense: Amounts, boxes: Amounts) -> float:

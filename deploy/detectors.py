@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from data.calibration import fit_platt
-from data.count_metrics import CLIP_FRAMES, maxn_threshold
+from data.count_metrics import CLIP_FRAMES, maxn_thresholds
 from data.detection_metrics import (
     DetectionScores,
     average_precision,
@@ -241,25 +241,25 @@ def _logits(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 def calibrate(pictures: DetectionSet, seen: Seen) -> Calibrated:
     """Fit the calibration of scores and the threshold to count from to a draft's detections.
 
-    The threshold is the one at which the MaxN of held-out clips errs least; without clips the one of the best F1. Only
-    pictures in which everything is labelled tell right boxes from wrong ones.
+    The threshold has the best F1 of those at which the MaxN of held-out clips errs least, and of all without clips.
+    Only pictures in which everything is labelled tell right boxes from wrong ones.
     """
     told = np.flatnonzero(pictures.exhaustive)
     told_seen = seen.select(told)
     judged = judge(pictures.select(told), told_seen.found, masks=told_seen.masks)
+    ece_before = expected_calibration_error(judged.scores, judged.right)
     logits = _logits(judged.scores)
     scale, shift = fit_platt(logits, judged.right)
     scores = calibrated(logits, scale, shift)
     told_found = [replace(one, scores=calibrated(_logits(one.scores), scale, shift)) for one in told_seen.found]
-    threshold = maxn_threshold(pictures.select(told), told_found)
-    if threshold is None:
-        threshold = best_f1(scores, judged.right, judged.boxes).threshold
-    at = operating_point(replace(judged, scores=scores), threshold)
+    judged = replace(judged, scores=scores)
+    points = [operating_point(judged, float(one)) for one in maxn_thresholds(pictures.select(told), told_found)]
+    at = max(points, key=lambda point: point.f1) if points else best_f1(scores, judged.right, judged.boxes)
     return Calibrated(
         scale=scale,
         shift=shift,
-        threshold=threshold,
-        ece_before=expected_calibration_error(judged.scores, judged.right),
+        threshold=at.threshold,
+        ece_before=ece_before,
         ece_after=expected_calibration_error(scores, judged.right),
         precision=at.precision,
         recall=at.recall,
@@ -393,7 +393,8 @@ lean towards the model. A test on other data follows below where one was made.""
 A box of the logit l has the score 1 / (1 + exp(-({fitted.scale:.3f} l + {fitted.shift:.3f}))), fitted to whether its
 {kind.noun} overlap true ones by an IoU of 0.5 or more (Platt 1999). Expected calibration error (15 bins):
 {fitted.ece_before:.4f} before, {fitted.ece_after:.4f} after. It counts from a score of {fitted.threshold:.3f}, where
-the MaxN of held-out clips errs least (without clips of {CLIP_FRAMES} frames: where F1 is highest).""",
+F1 is highest among the thresholds at which the MaxN of held-out clips errs least (among all without clips of
+{CLIP_FRAMES} frames).""",
         limits=kind.limits,
         data="`FOLDER` is a YOLO folder, or holds COCO json.",
     )

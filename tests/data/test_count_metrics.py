@@ -14,7 +14,7 @@ from data.count_metrics import (
     count_errors,
     counts_at,
     grid_error,
-    maxn_threshold,
+    maxn_thresholds,
     score_counts,
     trusted_from,
 )
@@ -53,30 +53,39 @@ def test_detections_count_from_the_threshold_up() -> None:
     assert (scores.overall.mae, scores.bins["0"].mae, scores.bins["1"].bias) == (0.5, 0.0, 1.0)
 
 
-def clips_of_one_fish(frames: int, clips: int) -> DetectionSet:
-    """The first clip from site a, the others from site b; one fish in every frame."""
+def clips_of(fish: int, frames: int, clips: int) -> DetectionSet:
+    """The first clip from site a, the others from site b; so many fish in every frame."""
     names = np.repeat([f"{number}" for number in range(clips)], frames)
     sites = np.where(names == "0", "a", "b")
-    return replace(detection_set([[BOX]] * (frames * clips)), clips=names, sites=sites)
+    return replace(detection_set([[BOX] * fish] * (frames * clips)), clips=names, sites=sites)
 
 
-def test_the_threshold_of_maxn_leaves_out_the_false_box_of_one_frame() -> None:
-    truth = clips_of_one_fish(CLIP_FRAMES, 1)
-    found = [seen(0.8)] * (CLIP_FRAMES - 1) + [seen(0.8, 0.4)]
-    assert 0.4 < maxn_threshold(truth, found) <= 0.8
+def test_thresholds_of_maxn_leave_out_the_false_box_of_one_frame() -> None:
+    truth = clips_of(1, CLIP_FRAMES, 1)
+    found = [seen(0.8)] * (CLIP_FRAMES - 1) + [seen(0.8, 0.405)]
+    assert maxn_thresholds(truth, found) == pytest.approx(np.arange(41, 81) / 100)
 
 
-def test_the_threshold_of_maxn_weighs_sites_and_not_clips() -> None:
-    """Site a wants a low threshold, the two clips of site b a high one, and b errs less from a low one than a does."""
-    truth = clips_of_one_fish(CLIP_FRAMES, 3)
-    low, doubled = [seen(0.3)] * CLIP_FRAMES, [seen(0.9, 0.5)] * CLIP_FRAMES
-    assert maxn_threshold(truth, low + doubled + [seen(0.9)] * CLIP_FRAMES) <= 0.3
-    assert maxn_threshold(truth, [seen(0.9)] * CLIP_FRAMES + doubled + doubled) > 0.5
+def test_thresholds_of_maxn_weigh_sites_and_not_clips() -> None:
+    """Site a wants a low one; of the two clips of site b one wants a high one, and that is half a site."""
+    truth = clips_of(1, CLIP_FRAMES, 3)
+    low, doubled, right = ([seen(*scores)] * CLIP_FRAMES for scores in ((0.305,), (0.9, 0.505), (0.9,)))
+    assert maxn_thresholds(truth, low + doubled + right) == pytest.approx(np.arange(1, 31) / 100)
+    assert maxn_thresholds(truth, right + doubled + doubled) == pytest.approx(np.arange(51, 91) / 100)
 
 
-def test_pictures_that_are_no_clip_have_no_threshold_of_maxn() -> None:
-    truth = clips_of_one_fish(CLIP_FRAMES - 1, 3)
-    assert maxn_threshold(truth, [seen(0.9)] * len(truth)) is None
+def test_thresholds_that_err_nearly_alike_are_all_told() -> None:
+    """One missed fish of eleven clips more is no difference."""
+    truth = clips_of(3, CLIP_FRAMES, 12)
+    one_site = replace(truth, sites=np.full(len(truth), "a"))
+    unsure, one_short = [seen(0.9, 0.9, 0.505)] * CLIP_FRAMES, [seen(0.9, 0.9)] * CLIP_FRAMES
+    assert maxn_thresholds(one_site, unsure + one_short * 11) == pytest.approx(np.arange(1, 91) / 100)
+    assert maxn_thresholds(truth, unsure + one_short * 11) == pytest.approx(np.arange(1, 51) / 100)
+
+
+def test_pictures_that_are_no_clip_have_no_thresholds_of_maxn() -> None:
+    truth = clips_of(1, CLIP_FRAMES - 1, 3)
+    assert not len(maxn_thresholds(truth, [seen(0.9)] * len(truth)))
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=40))
@@ -89,6 +98,13 @@ def test_bins_add_up_to_the_whole(counts: list[tuple[int, int]]) -> None:
         weighted = sum(getattr(one, part) * one.pictures for one in filled) / len(true)
         assert weighted == pytest.approx(getattr(scores.overall, part))
     assert abs(scores.overall.bias) <= scores.overall.mae + 1e-9
+
+
+def test_every_abundance_counts_alike_in_the_balanced_error() -> None:
+    scores = count_errors(np.array([0, 0, 0, 12]), np.array([1, 1, 1, 7]))
+    assert scores.overall.mae == 2.0
+    assert scores.balanced_mae == pytest.approx((1 + 5) / 2)
+    assert math.isnan(count_errors(np.zeros(0, int), np.zeros(0, int)).balanced_mae)
 
 
 def test_perfect_counts_and_none() -> None:
