@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from data.count_metrics import CountScores, count_errors, counts_at, grid_error, trusted_from
+from data.count_metrics import LEVELS, CountScores, background, count_errors, counts_at, grid_error, trusted_from
 from data.density import Density
 from data.errors import ConfigurationError
 from data.points import centres
@@ -40,7 +40,6 @@ from training.tasks.counting import CountingTask
 CALIBRATION_INPUTS: Final = 200
 BOX_COUNTER: Final = Path(__file__).resolve().parents[1] / "models" / "weights" / "fish-int8"
 """The shipped detector, whose boxes a counter is compared with."""
-LEVELS: Final = (0.0, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2)
 GRID_LEVEL: Final = 2
 """GAME(2) of the card: 16 parts of the picture."""
 _LIMITS: Final = """\
@@ -162,19 +161,6 @@ def same_total(reference: Sequence[Density], seen: Sequence[Density]) -> float:
     """
     total = float(_counts(seen).sum())
     return float(_counts(reference).sum()) / total if total > 0 else 1.0
-
-
-def background(true: NDArray[np.int64], seen: Sequence[Density]) -> float:
-    """The density below which a cell is best taken for background: of `LEVELS` the one whose counts err least.
-
-    A faint rest in a thousand empty cells adds up to fish that are not there. Of equal levels the lowest.
-
-    Args:
-        true: (N,) true counts.
-        seen: What is seen where in the same pictures.
-    """
-    errors = [count_errors(true, _counts(_above(seen, level))).overall.mae for level in LEVELS]
-    return LEVELS[int(np.argmin(errors))]
 
 
 def _above(seen: Sequence[Density], least: float) -> list[Density]:
@@ -303,9 +289,9 @@ Validation pictures are of camera sites held out of training; they chose the epo
 model. A test on other data follows below where one was made.""",
         calibration=f"""\
 The int8 network is scaled to count as many fish as the float32 one on the validation pictures. A cell of less than
-{least:g} fish is background and counts nothing: of {len(LEVELS)} levels the one whose counts err least there. By its
-own count it is trusted {_trusted_text(trusted)}: taking its count there, and elsewhere the boxes of the shipped
-detector, errs least.""",
+{least:g} fish is background and counts nothing: of {len(LEVELS)} levels the one whose counts err least there, every
+abundance counting alike. By its own count it is trusted {_trusted_text(trusted)}: taking its count there, and elsewhere
+the boxes of the shipped detector, errs least.""",
         limits=_LIMITS,
         data="`FOLDER` is a YOLO folder, holds COCO json, or holds pictures and points.csv.",
     )

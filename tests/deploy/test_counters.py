@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from torch import nn
 
-from data.count_metrics import count_errors, trusted_from
+from data.count_metrics import LEVELS, background, count_errors, trusted_from
 from data.density import Density
 from data.errors import ConfigurationError
 from deploy.bench import measure, open_on_engines
-from deploy.counters import LEVELS, CountingDeployData, background, count_all, export_counter, same_total
+from deploy.counters import CountingDeployData, count_all, export_counter, same_total
 from deploy.parity import write_parity
 from deploy.runtime.artifact import Artifact
 from deploy.runtime.counter import DenseCounter
