@@ -19,7 +19,7 @@ from training.recipe import SceneRecipe
 _LIMITS: Final = """\
 - It was trained on luderick and bream in the seagrass of one estuary, before fixed cameras. Other species in view are
   left out on purpose where they look different, and sometimes outlined where they do not.
-- Bream are rare in what it learnt from: their outlines and names are far less sure than those of luderick.
+- Bream were too rare to learn (33 outlines): it finds none at a new site, or calls them luderick. Its bream are no count.
 - An outline is read from a map with a pixel for every four of the network's input: fins and tails of small fish are
   rounded off, and a fish behind blades of seagrass is outlined as one piece.
 - Areas and lengths are in pixels of the frame. They become centimetres only with a scale for the fish's own distance.
