@@ -19,7 +19,7 @@ from training.recipe import SceneRecipe
 _LIMITS: Final = """\
 - It was trained on luderick and bream in the seagrass of one estuary, before fixed cameras. Other species in view are
   left out on purpose where they look different, and sometimes outlined where they do not.
-- Bream were too rare to learn (33 outlines): it finds none at a new site, or calls them luderick. Its bream are no count.
+- Bream were too rare to learn (33 outlines): it found none of those at a new site. It is a model of luderick.
 - An outline is read from a map with a pixel for every four of the network's input: fins and tails of small fish are
   rounded off, and a fish behind blades of seagrass is outlined as one piece.
 - Areas and lengths are in pixels of the frame. They become centimetres only with a scale for the fish's own distance.
