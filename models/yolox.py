@@ -96,7 +96,8 @@ class Focus(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, H / 2, W / 2)."""
         convolution, norm, activation = self.conv
-        blocks = convolution.weight.unflatten(1, (2, 2, -1))  # (outputs, left, top, inputs, row of blocks, column)
+        # (outputs, left, top, inputs, row of blocks, column of blocks)
+        blocks = convolution.get_parameter("weight").unflatten(1, (2, 2, -1))
         weights = blocks.permute(0, 3, 4, 2, 5, 1).flatten(4, 5).flatten(2, 3)
         return activation(norm(functional.conv2d(images, weights, stride=2, padding=2)))
 
