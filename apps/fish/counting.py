@@ -65,11 +65,12 @@ def result_of(
     """
     chapters, seen = _in_sequence(read, names)
     tracked = track(joined(seen) if seen else Observations.none(names), tracking)
-    tracked, found = read_parts(tracked, parts)
+    files = tuple(chapter.label for chapter in chapters)
+    tracked, found = read_parts(tracked, parts, files)
     period = Period((deployment.metadata.period_start if deployment.metadata else None) or 0.0)
     size_wh = chapters[0].size_wh if chapters else (0, 0)
     counts = count(tracked, period, settings, size_wh)
-    records = DeploymentRecords(deployment.opcode, tuple(chapter.label for chapter in chapters), tracked)
+    records = DeploymentRecords(deployment.opcode, files, tracked)
     result = DeploymentResult(deployment, tuple(chapters), records, counts, settings, tuple(problems))
     return replace(result, species=found.species, outlines=found.outlines, dense=found.dense)
 

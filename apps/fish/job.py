@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from rich.console import Console
 
 from apps.fish.counting import ReadChapter, result_of
 from apps.fish.counts import CountSettings
+from apps.fish.decisions import Decision, History
 from apps.fish.detecting import ChangedError, DetectorSource, Model
 from apps.fish.footage import ChapterAccount, Deployment, FootageProblem, Sampling
 from apps.fish.ledger import ChapterState, Ledger
@@ -112,11 +113,15 @@ class Survey:
 
         Raises:
             FileAccessError: The results cannot be written. What is done is kept.
+            InputError: The history of a review is damaged, or of another survey.
         """
         settings = self.settings
+        history = History(self.results.folder)
+        history.refuse_another_survey([one.opcode for one in found])
         self.results.begin()
         planned = plan(found, settings.disk, self.model, settings.sampling, arriving)
-        running = _Running(self, planned, [*problems, *problems_of(settings.parts.left_out), *twins(planned)])
+        told = [*problems, *problems_of(settings.parts.left_out), *twins(planned)]
+        running = _Running(self, planned, told, history.settled())
         running.detect()
         for opcode in self.ledger.deployments():
             if opcode not in running.outcome.statuses:
@@ -169,8 +174,15 @@ class Survey:
 class _Running:
     """A round while it runs."""
 
-    def __init__(self, survey: Survey, planned: Sequence[PlannedDeployment], problems: list[FootageProblem]) -> None:
+    def __init__(
+        self,
+        survey: Survey,
+        planned: Sequence[PlannedDeployment],
+        problems: list[FootageProblem],
+        settled: Mapping[str, tuple[Decision, ...]],
+    ) -> None:
         self.survey = survey
+        self.settled = settled
         self.ledger = survey.ledger
         self.outcome = Round(problems=problems)
         self.errors: dict[str, ShankhaError] = {}
@@ -246,7 +258,7 @@ class _Running:
         problems += problems_of(left_out)
         parts = [part for part in self.parts if part.name not in {one.part for one in left_out}]
         models = self.survey.model, settings.tracking, settings.counting
-        key = deployment_key(planned, states, problems, models, parts)
+        key = deployment_key(planned, states, problems, models, parts, self._decisions(opcode, parts))
         if self.survey.results.holds(opcode, key):
             self.outcome.resumed += 1
         elif not self._publish(opcode, lambda: self._result(planned, states, problems, parts, left_out), key):
@@ -300,11 +312,14 @@ class _Running:
         result = result_of(planned.deployment, read, names, settings.tracking, settings.counting, problems, kept)
         return replace(result, model=self.survey.model, sampling=settings.sampling, left_out=tuple(left_out))
 
+    def _decisions(self, opcode: str, parts: Sequence[ReadyPart]) -> tuple[Decision, ...]:
+        """What people have settled about the deployment's fish; it matters only where fish are named."""
+        return self.settled.get(opcode, ()) if any(part.name == "species" for part in parts) else ()
+
     def _kept(self, part: ReadyPart, planned: PlannedDeployment, states: Sequence[ChapterState | None]) -> KeptPart:
         chapters = [one.key for one, state in zip(planned.chapters, states, strict=True) if state]
-        return KeptPart(
-            part.model, self.ledger.path, tuple(partial(self.ledger.looks, key, part.key) for key in chapters)
-        )
+        looks = tuple(partial(self.ledger.looks, key, part.key) for key in chapters)
+        return KeptPart(part.model, self.ledger.path, looks, self._decisions(planned.deployment.opcode, [part]))
 
     def _read(self, part: PlannedChapter, state: ChapterState) -> ReadChapter:
         return ReadChapter(part.path, part.label, tuple(self.ledger.segments(part.key)), state.account)

@@ -15,10 +15,12 @@ PROBLEMS: Final = "problems.csv"
 SUMMARY: Final = "summary.json"
 REPORT: Final = "report.html"
 UNFINISHED: Final = "UNFINISHED.txt"
+HISTORY: Final = "review.jsonl"
+"""What people have settled about fish; see `History`."""
 
 _UNSAFE: Final = re.compile(r'[\x00-\x1f/\\:*?"<>|]')
 _LONGEST: Final = 100
-_OWN: Final = {name.casefold() for name in (PROBLEMS, SUMMARY, REPORT, UNFINISHED, LEDGER)}
+_OWN: Final = {name.casefold() for name in (PROBLEMS, SUMMARY, REPORT, UNFINISHED, LEDGER, HISTORY)}
 
 
 def folder_name(opcode: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from apps.fish.counts import CountSettings
+from apps.fish.decisions import Decision
 from apps.fish.detecting import ChapterJob, Model, chapter_key
 from apps.fish.footage import ChapterReader, Deployment, FootageProblem, ResumePoint, Sampling
 from apps.fish.identity import FileIdentity, identify
@@ -140,6 +141,7 @@ def deployment_key(
     problems: Sequence[FootageProblem],
     settings: tuple[Model, TrackingSettings, CountSettings],
     parts: Sequence[ReadyPart] = (),
+    decisions: Sequence[Decision] = (),
 ) -> str:
     """What stands for all that decides a deployment's files."""
     one = planned.deployment
@@ -148,6 +150,7 @@ def deployment_key(
         account = state.account.model_dump_json() if state and state.account else ""
         told += [chapter.label, chapter.key, str(state.samples if state else 0), account]
     told += [part.key for part in parts]
+    told += [repr((one.fish, one.after)) for one in decisions]
     told += [repr((problem.kind, problem.file.name, problem.what, problem.loss)) for problem in problems]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()
 

@@ -57,7 +57,8 @@ class NamedFish:
 
     `track` is its number, 0 for a detection without one; `rows` are its detections' rows in the observations, rising.
     `label` is the name that the tables use: a key of the taxonomy, or "unknown fish". `votes` says how many crops were
-    looked at; `crops` are a few of them, in the order of time.
+    looked at; `crops` are a few of them, in the order of time. Where a person has settled it, `proposed` is what the
+    model said, and the label may be "not a fish": its detections then have the score 0, and count nowhere.
     """
 
     track: int
@@ -66,6 +67,7 @@ class NamedFish:
     named: Named
     votes: int
     crops: tuple[Crop, ...]
+    proposed: Named | None = None
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from apps.fish.parts.found import Crop, NamedFish
 from apps.fish.results import DeploymentResult
 from apps.spreadsheets import harmless, spreadsheet
 from data.errors import FileAccessError, InputError, validation_faults
 from data.files import write_bytes, write_text
+from data.species import Named
 from data.taxonomy import Taxon
 
 SPECIES: Final = "species.json"
@@ -31,6 +32,9 @@ COLUMNS: Final = (
     "seconds",
     "complete",
 )
+SETTLED: Final = "settled"
+"""The column that says who named a fish; only in the tables of deployments that were reviewed."""
+BY_A_PERSON: Final = "settled by a person"
 
 
 class _Stored(BaseModel):
@@ -50,10 +54,18 @@ class StoredCrop(_Stored):
     confidence: float
 
 
+class StoredProposal(_Stored):
+    """What the model said of a fish that a person has settled."""
+
+    name: str | None
+    confidence: float
+    runner_up: str | None
+
+
 class StoredFish(_Stored):
     """A fish: its track (0: a detection without one), the label that the tables use, the name (None: an unknown fish),
     how sure it is, the next likeliest species, how many crops were looked at, and a few of them in the order of
-    time."""
+    time. `proposed` is what the model said, where a person has settled it."""
 
     track: int
     label: str
@@ -62,6 +74,7 @@ class StoredFish(_Stored):
     runner_up: str | None
     votes: int
     crops: tuple[StoredCrop, ...]
+    proposed: Annotated[StoredProposal | None, Field(exclude_if=lambda proposed: proposed is None)] = None
 
 
 class StoredSpecies(_Stored):
@@ -145,7 +158,12 @@ def _fish(result: DeploymentResult, one: NamedFish, pictures: list[str]) -> Stor
         runner_up=one.named.runner_up,
         votes=one.votes,
         crops=tuple(_crop(result, crop, name) for crop, name in zip(one.crops, pictures, strict=True)),
+        proposed=_proposal(one.proposed) if one.proposed else None,
     )
+
+
+def _proposal(named: Named) -> StoredProposal:
+    return StoredProposal(name=named.name, confidence=round(named.confidence, 4), runner_up=named.runner_up)
 
 
 def _crop(result: DeploymentResult, crop: Crop, picture: str) -> StoredCrop:
@@ -164,15 +182,20 @@ def _crop(result: DeploymentResult, crop: Crop, picture: str) -> StoredCrop:
 
 
 def _write_table(result: DeploymentResult, stored: StoredSpecies, path: Path) -> Path:
-    """A row a fish, with the place where it is seen first; seconds run from the start of the period."""
+    """A row a fish, with the place where it is seen first; seconds run from the start of the period.
+
+    Where people have settled any of them, a last column tells which.
+    """
     seen = result.records.tracked.observations
     complete = "yes" if result.complete else "no"
-    with spreadsheet(path, COLUMNS) as table:
+    reviewed = any(one.proposed for one in stored.fish)
+    with spreadsheet(path, (*COLUMNS, *([SETTLED] if reviewed else ()))) as table:
         for fish, told in zip(result.species.fish if result.species else (), stored.fish, strict=True):
             sample = int(seen.sample[fish.rows[0]])
             seconds = float(seen.samples.seconds[sample]) - result.counts.period.start
             place = harmless(result.records.files[int(seen.samples.chapter[sample])]), int(seen.samples.frame[sample])
             named = harmless(told.label), f"{told.confidence:.4f}", harmless(told.runner_up or ""), told.votes
             head = harmless(stored.opcode), told.track or ""
-            table.writerow([*head, *named, *place, f"{seconds:.3f}", complete])
+            settled = [BY_A_PERSON if told.proposed else ""] if reviewed else []
+            table.writerow([*head, *named, *place, f"{seconds:.3f}", complete, *settled])
     return path
