@@ -58,6 +58,7 @@ def command_tree() -> TyperGroup:
             (
                 LazyCommand("survey", "apps.fish.survey:survey", "Count the fish of every deployment on a disk."),
                 LazyCommand("report", "apps.fish.report.writing:report", "Write the page of a survey anew."),
+                LazyCommand("review", "apps.fish.review.command:review", "Settle the names of fish in the browser."),
                 LazyCommand("species", "apps.species:species", "Learn your own species from crops of them."),
             ),
             example="shankha fish survey /media/disk --out results --metadata deployments.csv",

@@ -15,6 +15,7 @@ from apps.fish.individuals import Individuals
 from apps.fish.report.charts import class_of, counts_chart, minutes_chart, tracks_chart
 from apps.fish.report.markup import Html, joined, jpeg_uri, tag
 from apps.fish.report.measured import measured, models
+from apps.fish.report.plates import PlateSize, plates
 from apps.fish.report.quality import AtThresholds, at_thresholds, notes
 from apps.fish.report.stored import ReadDeployment
 
@@ -23,17 +24,19 @@ _MOST_PICTURES: Final = 6
 _QUALITY: Final = 74
 
 
-def section(one: ReadDeployment, anchor: str, shown: Sequence[str], width: int, *, unfolded: bool) -> Html:
+def section(
+    one: ReadDeployment, anchor: str, shown: Sequence[str], sizes: tuple[int, PlateSize], *, unfolded: bool
+) -> Html:
     """The part of the page about one deployment.
 
     Args:
         one: The deployment.
         anchor: Its id in the page.
         shown: Species to be listed, whether they were seen here or not.
-        width: Pixels of its pictures.
+        sizes: Pixels across its pictures, and the size of its plates.
         unfolded: Whether it is open at first.
     """
-    about = one.about
+    about, (width, plate) = one.about, sizes
     seen = [label for label, species in enumerate(one.counts.species) if species.max_n]
     headline = ", ".join(f"{one.counts.species[label].species} {one.counts.species[label].max_n}" for label in seen)
     state = "complete" if about.complete else "incomplete"
@@ -50,6 +53,7 @@ def section(one: ReadDeployment, anchor: str, shown: Sequence[str], width: int, 
         _warning(one),
         _numbers(one, listed),
         _pictures(one, width),
+        plates(one, plate),
         measured(one, quote(one.folder.name)),
         _charts(one, seen),
         _crossings(one),

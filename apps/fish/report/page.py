@@ -11,6 +11,7 @@ from apps.fish.report.charts import places_chart
 from apps.fish.report.deployment import section
 from apps.fish.report.markup import Html, joined, tag
 from apps.fish.report.overview import overview, seen_species
+from apps.fish.report.plates import PlateSize
 from apps.fish.report.stored import ReadDeployment
 from apps.fish.report.survey_files import SurveyFiles
 
@@ -45,9 +46,9 @@ def render(files: SurveyFiles) -> str:
     deployments = files.deployments
     anchors = [f"d{number}" for number in range(1, len(deployments) + 1)]
     shown = seen_species(deployments)
-    width = picture_width(deployments)
+    sizes = picture_width(deployments), PlateSize.of(len(deployments))
     sections = [
-        section(one, anchor, shown, width, unfolded=len(deployments) <= _FEW)
+        section(one, anchor, shown, sizes, unfolded=len(deployments) <= _FEW)
         for one, anchor in zip(deployments, anchors, strict=True)
     ]
     body = joined(
