@@ -91,14 +91,15 @@ class Focus(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
+        self.inputs = inputs
         self.conv = norm_conv(4 * inputs, outputs, 3)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, H / 2, W / 2)."""
         convolution, norm, activation = self.conv
         # (outputs, left, top, inputs, row of blocks, column of blocks)
-        blocks = convolution.get_parameter("weight").unflatten(1, (2, 2, -1))
-        weights = blocks.permute(0, 3, 4, 2, 5, 1).flatten(4, 5).flatten(2, 3)
+        blocks = convolution.get_parameter("weight").reshape(-1, 2, 2, self.inputs, 3, 3)
+        weights = blocks.permute(0, 3, 4, 2, 5, 1).reshape(-1, self.inputs, 6, 6)
         return activation(norm(functional.conv2d(images, weights, stride=2, padding=2)))
 
 
