@@ -45,8 +45,8 @@ GRID_LEVEL: Final = 2
 _LIMITS: Final = """\
 - It was trained on underwater video of north-east Australia and on photographs of public aquaria. Other waters, lights
   and cameras may be harder than the numbers above say; check a sample by hand before trusting it there.
-- It counts fish and names no species. A count is a sum of small amounts: 3.4 fish is an answer, and in an empty frame
-  it may see a tenth of one.
+- It counts fish and names no species. A count is a sum of small amounts: 3.4 fish is an answer. In waters unlike those
+  it learnt from much of it is spread thinly over the frame, and an empty frame has a fish or two: trust it for schools.
 - Its points are for looking at. Fish that touch may share one, and it draws no boxes.
 - Few of its training pictures hold more than twenty fish: beyond that it has seen little, and counts are too low."""
 
