@@ -6,6 +6,7 @@ numbers in a later survey; what was seen in a frame stays. The last decision abo
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import getpass
 import json
@@ -176,6 +177,8 @@ class History:
                     raise OSError(None, "the disk is full")
                 os.fsync(stream.fileno())
         except OSError as error:
+            with contextlib.suppress(OSError):
+                os.truncate(self.path, self._whole)
             cure = "free some space or check the rights to it; what was decided before is kept"
             fault = f"cannot be written ({error.strerror or error})"
             raise FileAccessError(self.path, fault, cure=cure) from error
