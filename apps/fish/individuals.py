@@ -38,8 +38,8 @@ class Fragmentation(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ratio: Annotated[float, Field(gt=0, le=10)] = 1.11
-    spread: Annotated[float, Field(ge=0, le=3)] = 0.35
+    ratio: Annotated[float, Field(gt=0, le=10)] = 1.18
+    spread: Annotated[float, Field(ge=0, le=3)] = 0.41
 
 
 @dataclass(frozen=True)
