@@ -31,10 +31,11 @@ THEIRS = "ultralytics, YOLO11n"
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained detector: `detect` finds fish in pictures; it saw `pictures` an epoch."""
+    """A trained detector: `detect` finds fish in pictures; it saw `pictures` an epoch, and none of the `held` sites."""
 
     epochs: int
     pictures: int
+    held: DetectionSet
     detect: Callable[[DetectionSet], list[Detections]]
 
 
@@ -102,7 +103,9 @@ def _task(changes: tuple[str, ...]) -> DetectionTask:
 
 def _trained(task: DetectionTask, weights: Path) -> Trained:
     network = load_weights(zoo.build(task.recipe.network.name, **task.recipe.network.options), weights).eval()
-    return Trained(EPOCHS, len(task.train), lambda pictures: task.detect(network, pictures, torch.device("cpu")))
+    return Trained(
+        EPOCHS, len(task.train), task.validation, lambda pictures: task.detect(network, pictures, torch.device("cpu"))
+    )
 
 
 def _train_theirs(task: DetectionTask, weights: Path) -> None:
