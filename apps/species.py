@@ -30,7 +30,7 @@ def species(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe.")
     ] = None,
 ) -> None:
-    """Learn your own species from crops: train, calibrate, export, and say how well fish never seen are named.
+    """Learn your own species from crops of them: train, calibrate, export, and say how well fish never seen are named.
 
     A quarter of every species' fish are kept for the last. `shankha fish survey --species MODEL` takes the model.
 
