@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,7 @@ import cv2
 
 from apps.fish.drawing import SMALLEST_WIDTH, draw_banner, draw_marks, sized
 from apps.fish.footage import SampledFrame
+from apps.fish.overlap import ahead
 from apps.fish.sights import Sights
 from data.files import whole_file
 from data.preprocess import Image
@@ -22,6 +24,8 @@ WIDEST: Final = 960
 _FASTEST: Final = Fraction(31)
 """Frames a second: of a faster camera some frames are left out."""
 _CLOCK: Final = Fraction(1, 90_000)
+_AHEAD: Final = 2
+"""Frames that are decoded while another is drawn and written."""
 _BANNER: Final = 0.5
 """Seconds around MaxN during which it is announced."""
 # The macroblock tree of x264 was measured to differ from run to run.
@@ -49,8 +53,11 @@ def write_clip(path: Path, frames: Iterable[SampledFrame], sights: Sights, at: f
     Raises:
         FileAccessError: The folder cannot be written, or the disk is full.
     """
-    shown = _thinned(frames, at)
-    with whole_file(path) as temporary, av.open(str(temporary), "w", options={"movflags": "faststart"}) as container:
+    with (
+        whole_file(path) as temporary,
+        av.open(str(temporary), "w", options={"movflags": "faststart"}) as container,
+        closing(ahead(_thinned(frames, at), _AHEAD)) as shown,
+    ):
         write: Callable[[Image, float], None] | None = None
         count = 0
         start = 0.0
