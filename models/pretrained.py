@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,28 @@ def load_first_convolutions(backbone: nn.Module, onnx_path: Path) -> None:
             raise InputError(onnx_path, told, expected=expected, cure="check network and start_from")
     for (convolution, norm), (weight, bias) in zip(layers, folded, strict=True):
         _fill(convolution, norm, torch.from_numpy(weight), torch.from_numpy(bias))
+
+
+@torch.no_grad()
+def load_in_order(backbone: nn.Module, path: Path) -> None:
+    """Weights of a whole network that begins with this backbone under other names, batch norms and all.
+
+    Args:
+        backbone: Receives the file's first tensors, one after the other.
+        path: A state dictionary as `torch.save` writes it (.pth); nothing in it is executed.
+
+    Raises:
+        InputError: The file is damaged, or does not begin with such a backbone.
+    """
+    own = backbone.state_dict()
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, UnpicklingError, EOFError) as error:
+        raise InputError(path, "damaged, or no state dictionary", cure="get the file anew") from error
+    kinds = [[(name.rpartition(".")[2], value.shape) for name, value in part.items()] for part in (own, found)]
+    if kinds[0] != kinds[1][: len(own)]:
+        raise InputError(path, "holds weights of another network", cure="check network and start_from")
+    backbone.load_state_dict(dict(zip(own, found.values(), strict=False)))
 
 
 def _fold_constants(onnx_path: Path, to: Path) -> None:

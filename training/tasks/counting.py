@@ -20,7 +20,7 @@ from models.counting import Counter
 from models.counting_loss import LOSSES
 from training.recipe import CountingRecipe
 from training.report import plot_points
-from training.start import start_from
+from training.start import start_from, weights_file
 from training.task import Evaluation
 from training.tasks.scenes import SceneBatch, SceneBatches, SceneTask
 
@@ -52,7 +52,7 @@ class CountingTask(SceneTask):
         if not isinstance(network, Counter):
             raise ConfigurationError("network.name", f"{self.recipe.network.name!r} counts nothing")
         if self.recipe.start_from is not None:
-            start_from(network, self.root / self.recipe.start_from, self.sample_input(32))
+            start_from(network, weights_file(self.root, self.recipe.start_from), self.sample_input(32))
         return network
 
     def loss(self, network: nn.Module, batch: SceneBatch, device: torch.device) -> Tensor:

@@ -20,7 +20,7 @@ from data.suppression import suppressed
 from models import zoo
 from models.detector import Detector
 from training.report import plot_scenes
-from training.start import start_from
+from training.start import start_from, weights_file
 from training.task import Evaluation
 from training.tasks.scenes import SceneBatch, SceneBatches, SceneTask
 
@@ -55,7 +55,7 @@ class DetectionTask(SceneTask):
         if fault:
             raise ConfigurationError("network.name", f"{self.recipe.network.name!r} {fault}")
         if self.recipe.start_from is not None:
-            start_from(network, self.root / self.recipe.start_from, self.sample_input(32))
+            start_from(network, weights_file(self.root, self.recipe.start_from), self.sample_input(32))
         return network
 
     def fault(self, network: nn.Module) -> str:

@@ -29,7 +29,7 @@ from training.loading import in_workers
 from training.recipe import SpeciesRecipe
 from training.regularization import soft_cross_entropy
 from training.report import plot_confusion, plot_sheet
-from training.start import start_from
+from training.start import start_from, weights_file
 from training.task import Evaluation, Task
 
 _SCORING_BATCH = 64
@@ -145,7 +145,7 @@ class SpeciesTask(Task[CropBatch]):
         if not isinstance(network, SpeciesNetwork):
             raise ConfigurationError("network.name", f"{self.recipe.network.name!r} names no fish")
         if self.recipe.start_from is not None:
-            start_from(network, self.root / self.recipe.start_from, self.sample_input(64))
+            start_from(network, weights_file(self.root, self.recipe.start_from), self.sample_input(64))
         return network
 
     @property
