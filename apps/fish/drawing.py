@@ -10,12 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.fish.colours import PALETTE
 from apps.pictures import line_of_text
 from data.points import Points
 from data.preprocess import Image
 
-COLOURS: Final = ("#f0a30a", "#e38fc0", "#5ab4f0", "#f0e442", "#ff7043", "#35c89a", "#d0d0d0")
-"""After Okabe and Ito, made to show on blue and green water; from the eighth species on they come again."""
 SMALLEST_WIDTH: Final = 640
 """Pixels: a narrower frame is enlarged before anything is written on it."""
 _INK: Final = (20, 20, 20)
@@ -28,20 +27,21 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Mark:
-    """A box in pixels of the frame (left, top, right, bottom), what is written at it, the number of its species, and
-    whether it is counted: what is not is dashed. `outline` are the parts of its fish's outline, each (V, 2) pixels of
-    the frame; it is drawn in place of the box."""
+    """A box in pixels of the frame (left, top, right, bottom), what is written at it, the number of its species and
+    that of its colour, and whether it is counted: what is not is dashed. `outline` are the parts of its fish's outline,
+    each (V, 2) pixels of the frame; it is drawn in place of the box."""
 
     box: Box
     text: str
     species: int
+    colour: int
     counted: bool
     outline: tuple[NDArray[np.float64], ...] = ()
 
 
-def colour_of(species: int) -> tuple[int, int, int]:
-    """BGR."""
-    text = COLOURS[species % len(COLOURS)]
+def bgr_of(colour: int) -> tuple[int, int, int]:
+    """The colour at that position of the palette."""
+    text = PALETTE[colour]
     return int(text[5:7], 16), int(text[3:5], 16), int(text[1:3], 16)
 
 
@@ -63,7 +63,7 @@ def draw_marks(picture: Image, marks: Sequence[Mark], scale: float) -> None:
         if mark.outline:
             _draw_outline(picture, mark, scale)
         else:
-            _draw_box(picture, _corners(picture, mark.box, scale), colour_of(mark.species), solid=mark.counted)
+            _draw_box(picture, _corners(picture, mark.box, scale), bgr_of(mark.colour), solid=mark.counted)
     for mark in sorted(marks, key=lambda mark: not mark.counted):
         taken.append(_draw_label(picture, mark, _corners(picture, mark.box, scale), size, taken))
 
@@ -73,19 +73,20 @@ def draw_points(picture: Image, points: Points, scale: float) -> None:
     size = max(3, _text_size(picture) // 4)
     for x, y in np.round(points * scale).astype(int).tolist():
         cv2.circle(picture, (x, y), size + 1, _INK, -1, cv2.LINE_AA)
-        cv2.circle(picture, (x, y), size, colour_of(0), -1, cv2.LINE_AA)
+        cv2.circle(picture, (x, y), size, bgr_of(0), -1, cv2.LINE_AA)
 
 
 def draw_caption(picture: Image, lines: Sequence[str], species: Sequence[tuple[int, str]], note: str) -> Image:
-    """The picture with a strip below it: the lines of text, then the colour and name of each species, and the note."""
+    """The picture with a strip below it: the lines of text, then each species by the number of its colour and its name,
+    and the note."""
     size, width = _text_size(picture), picture.shape[1]
     row = round(size * 1.6)
     strip = np.full((row * (len(lines) + 1) // 2 * 2, width, 3), _INK, np.uint8)
     for number, line in enumerate(lines):
         _write(strip, fitting(line, size, width - size), (size // 2, number * row + size // 6), _PAPER)
     x, y = size // 2, len(lines) * row
-    for number, name in species:
-        cv2.rectangle(strip, (x, y + row // 4), (x + size, y + row // 4 + size * 3 // 4), colour_of(number), -1)
+    for colour, name in species:
+        cv2.rectangle(strip, (x, y + row // 4), (x + size, y + row // 4 + size * 3 // 4), bgr_of(colour), -1)
         x += size * 3 // 2
         x += _write(strip, fitting(name, size, max(size, width - x)), (x, y + size // 6), _PAPER) + size
     if x + 6 * size < width:
@@ -128,7 +129,7 @@ def _corners(picture: Image, box: Box, scale: float) -> tuple[int, int, int, int
 def _draw_outline(picture: Image, mark: Mark, scale: float) -> None:
     """Lines on dark edges around a light tint; what does not count is left without the tint."""
     parts = [np.round(part * scale).astype(np.int32)[:, None] for part in mark.outline]
-    colour, thick = colour_of(mark.species), max(2, _text_size(picture) // 8)
+    colour, thick = bgr_of(mark.colour), max(2, _text_size(picture) // 8)
     if mark.counted:
         low = np.clip(np.concatenate(parts).min(axis=(0, 1)), 0, None)
         high = np.concatenate(parts).max(axis=(0, 1)) + 1
@@ -183,7 +184,7 @@ def _draw_label(
     places = [(x, y, x + width, y + height) for y in heights if 0 <= y <= picture.shape[0] - height]
     places = places or [(x, 0, x + width, height)]
     place = next((one for one in places if not any(_meet(one, other) for other in taken)), places[0])
-    ground = _INK if not mark.counted else colour_of(mark.species)
+    ground = _INK if not mark.counted else bgr_of(mark.colour)
     cv2.rectangle(picture, place[:2], (place[2] - 1, place[3] - 1), ground, -1)
     _write(picture, glyphs, (place[0] + 3, place[1]), _INK if mark.counted else _PAPER)
     return place

@@ -24,9 +24,9 @@ def write_marked(path: Path, frame: Image, marks: Sequence[Mark], names: Sequenc
     """
     picture = sized(frame, max(SMALLEST_WIDTH, frame.shape[1]))
     draw_marks(picture, marks, picture.shape[1] / frame.shape[1])
-    species = sorted({mark.species for mark in marks})
+    species = sorted({(mark.species, mark.colour) for mark in marks})
     dashed = "dashed: score below the threshold, not counted" if any(not mark.counted for mark in marks) else ""
-    write_jpeg(path, draw_caption(picture, lines, [(number, names[number]) for number in species], dashed))
+    write_jpeg(path, draw_caption(picture, lines, [(colour, names[number]) for number, colour in species], dashed))
 
 
 def write_points(path: Path, frame: Image, points: Points, lines: Sequence[str]) -> None:

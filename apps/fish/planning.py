@@ -22,7 +22,7 @@ from apps.fish.parts.found import PartName
 from apps.fish.tracking import TrackingSettings
 from data.errors import ShankhaError
 
-_METHOD: Final = 3
+_METHOD: Final = 4
 """Number of the way results are made of detections: to be raised with every change that makes older results wrong."""
 
 

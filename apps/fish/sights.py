@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.fish.colours import colours_of
 from apps.fish.counts import settle
 from apps.fish.drawing import Box, Mark
 from apps.fish.records import Observations
@@ -51,6 +52,7 @@ class Sights:
     def __init__(self, result: DeploymentResult, chapter: int, window: tuple[float, float]) -> None:
         self.threshold = result.settings.threshold
         tracked = settle(result.records.tracked)
+        self._colours = colours_of(tracked, result.counts)
         seen = tracked.observations
         samples = seen.samples
         self._times = samples.file_seconds[samples.chapter == chapter]
@@ -126,4 +128,5 @@ class Sights:
         left, top, right, bottom = (float(edge) for edge in box)
         corners: Box = (left, top, right, bottom)
         text = f"{path.track} · {score:.2f}" if path.track else f"{score:.2f}"
-        return Mark(corners, text, path.species, bool(counted), self._outline(path, sighting, box))
+        colour, outline = self._colours[path.species], self._outline(path, sighting, box)
+        return Mark(corners, text, path.species, colour, bool(counted), outline)

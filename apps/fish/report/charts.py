@@ -16,7 +16,6 @@ from apps.fish.evidence import clock
 from apps.fish.report.markup import Html, joined, tag
 from apps.fish.report.stored import ReadDeployment
 
-COLOURS: Final = 7
 _WIDTH: Final = 860
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34, 18, 12, 24
 _MOST_POINTS: Final = 430
@@ -36,9 +35,9 @@ class Series:
     step: float
 
 
-def class_of(species: int) -> str:
-    """The CSS class that colours a species."""
-    return f"c{species % COLOURS}"
+def class_of(one: ReadDeployment, label: int) -> str:
+    """The CSS class that colours a species of the deployment."""
+    return f"c{one.colours[label]}"
 
 
 def series_of(one: ReadDeployment) -> Series:
@@ -70,7 +69,8 @@ def counts_chart(one: ReadDeployment, drawn: Sequence[int]) -> Html:
     frame = _Frame(end, most, height)
     names = one.records.tracked.observations.names
     lines = [
-        tag("path", d=_steps(frame, series, label), class_=f"line {class_of(label)}", fill="none") for label in drawn
+        tag("path", d=_steps(frame, series, label), class_=f"line {class_of(one, label)}", fill="none")
+        for label in drawn
     ]
     dots = []
     for label in drawn:
@@ -78,7 +78,7 @@ def counts_chart(one: ReadDeployment, drawn: Sequence[int]) -> Html:
         if species.max_n_at is not None:
             x, y = frame.x(species.max_n_at.seconds), frame.y(species.max_n or 0)
             title = tag("title", f"MaxN {species.max_n} of {species.species} at {clock(species.max_n_at.seconds)}")
-            dots.append(tag("circle", title, cx=x, cy=y, r=4.5, class_=f"dot {class_of(label)}"))
+            dots.append(tag("circle", title, cx=x, cy=y, r=4.5, class_=f"dot {class_of(one, label)}"))
     told = json.dumps(
         {
             "step": round(series.step, 4),
@@ -119,7 +119,7 @@ def minutes_chart(one: ReadDeployment, label: int) -> Html:
             continue
         top = min(frame.y(most), frame.y(0) - 1.5)
         shape = {"x": left + gap, "y": top, "width": max(0.5, right - left - 2 * gap), "height": frame.y(0) - top}
-        bars.append(tag("rect", title, **shape, class_=f"bar {class_of(label)}"))
+        bars.append(tag("rect", title, **shape, class_=f"bar {class_of(one, label)}"))
     told = ", ".join("none" if number is None else str(number) for number in numbers[:30])
     more = " and so on" if len(numbers) > 30 else ""
     return tag(
@@ -160,7 +160,7 @@ def tracks_chart(one: ReadDeployment) -> tuple[Html, int, int]:
         title = tag("title", f"track {span.track}, {name}: {clock(span.first)} to {clock(span.last)}")
         y = _TOP + lane * _LANE + 1
         shape = {"x": left, "y": y, "width": max(1.5, right - left), "height": _LANE - 2, "rx": 1.5}
-        shapes.append(tag("rect", title, **shape, class_=f"bar {class_of(span.label)}"))
+        shapes.append(tag("rect", title, **shape, class_=f"bar {class_of(one, span.label)}"))
     label = f"When each of {len(placed)} tracks was seen, from its first sighting to its last"
     return tag("svg", frame.grid(), *shapes, **_svg(height, label), class_="chart"), len(placed), total
 

@@ -109,7 +109,7 @@ def _numbers(one: ReadDeployment, listed: Sequence[int]) -> Html:
             f"{people.tracks}",
             individuals_text(people),
         ]
-        swatch = tag("i", class_=f"swatch {class_of(label)}", aria_hidden="true")
+        swatch = tag("i", class_=f"swatch {class_of(one, label)}", aria_hidden="true")
         rows.append(
             tag("tr", tag("th", swatch, species.species, scope="row"), *(tag("td", t, class_="n") for t in texts))
         )
@@ -200,7 +200,7 @@ def _charts(one: ReadDeployment, seen: Sequence[int]) -> Html | None:
 
 def _key(one: ReadDeployment, label: int) -> Html:
     name = one.counts.species[label].species
-    return tag("span", tag("i", class_=f"swatch {class_of(label)}", aria_hidden="true"), name)
+    return tag("span", tag("i", class_=f"swatch {class_of(one, label)}", aria_hidden="true"), name)
 
 
 def _crossings(one: ReadDeployment) -> Html | None:

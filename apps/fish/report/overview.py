@@ -135,7 +135,7 @@ def _rows(one: ReadDeployment, anchor: str, shown: Sequence[str], kept: Sequence
         cells = [
             _Cell(tag("a", about.opcode, href=f"#{anchor}", class_="clip", title=about.opcode)),
             *_about_cells(one, state),
-            *_count_cells(species, label),
+            *_count_cells(species, class_of(one, label)),
         ]
         marks = (("lost", not about.complete), ("zero", not species.max_n))
         yield tag(
@@ -161,9 +161,9 @@ def _about_cells(one: ReadDeployment, state: str) -> list[_Cell]:
     ]
 
 
-def _count_cells(species: SpeciesCounts, label: int) -> list[_Cell]:
+def _count_cells(species: SpeciesCounts, colour: str) -> list[_Cell]:
     most, first, people = species.max_n_at, species.first_arrival, species.individuals
-    swatch = tag("i", class_=f"swatch {class_of(label)}", aria_hidden="true")
+    swatch = tag("i", class_=f"swatch {colour}", aria_hidden="true")
     return [
         _Cell(tag("span", swatch, species.species)),
         _Cell("none" if species.max_n is None else tag("b", species.max_n), species.max_n),

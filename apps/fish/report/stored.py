@@ -10,7 +10,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from apps.fish.counts import CountSettings, DeploymentCounts, Period, count
+from apps.fish.colours import colours_of
+from apps.fish.counts import CountSettings, DeploymentCounts, Period, count, settle
 from apps.fish.dense import DenseCounts, dense_counts
 from apps.fish.detecting import Model
 from apps.fish.evidence import EVIDENCE, Evidence, evidence_list
@@ -97,13 +98,14 @@ class StoredDeployment(_Stored):
 
 @dataclass(frozen=True)
 class ReadDeployment:
-    """A deployment as its files tell it; `folder` is the name of its folder of results."""
+    """A deployment as its files tell it; `folder` is its folder of results, `colours` the palette's for each label."""
 
     folder: Path
     about: StoredDeployment
     records: DeploymentRecords = field(repr=False)
     counts: DeploymentCounts = field(repr=False)
     evidence: tuple[Evidence, ...]
+    colours: tuple[int, ...]
 
 
 def write_about(result: DeploymentResult, folder: Path) -> list[Path]:
@@ -161,7 +163,7 @@ def read_deployment(folder: Path) -> ReadDeployment:
         counts = count(records.tracked, period, about.settings, size_wh)
     except ShankhaError as error:
         raise InputError(folder / ABOUT, f"does not fit its tables ({error.found})", cure=_AGAIN) from error
-    return ReadDeployment(folder, about, records, counts, tuple(evidence))
+    return ReadDeployment(folder, about, records, counts, tuple(evidence), colours_of(settle(records.tracked), counts))
 
 
 def _stored(model: Model | None) -> StoredModel | None:
