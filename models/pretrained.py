@@ -24,6 +24,7 @@ from models.yolox import LevelHead, YoloxNano
 
 _CURE = "get yolox_nano.onnx, the COCO model of YOLOX-Nano, anew"
 _COCO_CLASSES = 80
+_OWN_STEM = (6, 6)  # kernel of the first convolution in a graph of ours, see `models.yolox.Focus`
 _SURE = 3.0  # the logit at which a lone class starts: the objectness then says it all
 
 _Folded = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -57,6 +58,25 @@ def load_yolox_coco(network: YoloxNano, onnx_path: Path) -> None:
                 nn.init.constant_(head.class_logits.bias, _SURE)  # type: ignore[arg-type]
 
 
+def load_yolox(network: YoloxNano, onnx_path: Path) -> None:
+    """Weights of YOLOX-Nano from its COCO model as published, or from the float model of an artifact of ours.
+
+    Args:
+        network: Receives the weights; see `load_yolox_coco` where its classes are others than COCO's.
+        onnx_path: The exported model.
+
+    Raises:
+        InputError: The file is no such model; one of ours has other classes than the network.
+        FileAccessError: The file cannot be read.
+        MissingDependencyError: The onnx package is not installed.
+    """
+    stem, _ = _plain_convolutions(onnx_path)[0]
+    if stem.shape[2:] == _OWN_STEM:
+        load_first_convolutions(network, onnx_path)
+    else:
+        load_yolox_coco(network, onnx_path)
+
+
 def load_first_convolutions(backbone: nn.Module, onnx_path: Path) -> None:
     """Weights of an exported network that begins with this backbone, by the order of the graph's convolutions.
 
@@ -70,11 +90,8 @@ def load_first_convolutions(backbone: nn.Module, onnx_path: Path) -> None:
         MissingDependencyError: The onnx package is not installed.
     """
     layers = _convolutions_with_norms(backbone)
-    with tempfile.TemporaryDirectory(prefix="shankha-start-") as place:
-        flat = Path(place) / "folded.onnx"
-        _fold_constants(onnx_path, flat)
-        folded = _folded_convolutions(flat)[: len(layers)]
-    if folded and folded[0][0].shape[2:] == (6, 6):  # a graph of ours: its convolutions stand in the order of running
+    folded = _plain_convolutions(onnx_path)[: len(layers)]
+    if folded[0][0].shape[2:] == _OWN_STEM:  # a graph of ours: its convolutions stand in the order of running
         folded[0] = _in_blocks(folded[0][0]), folded[0][1]
         layers = _in_order_of_running(backbone, layers)
     for number, (convolution, _) in enumerate(layers):
@@ -109,6 +126,17 @@ def load_in_order(backbone: nn.Module, path: Path) -> None:
     backbone.load_state_dict(dict(zip(own, found.values(), strict=False)))
 
 
+def _plain_convolutions(onnx_path: Path) -> list[_Folded]:
+    """Weights and biases of a graph's convolutions, of which there is one at least, whatever it computes them from."""
+    with tempfile.TemporaryDirectory(prefix="shankha-start-") as place:
+        flat = Path(place) / "folded.onnx"
+        _fold_constants(onnx_path, flat)
+        folded = _folded_convolutions(flat)
+    if not folded:
+        raise InputError(onnx_path, "has no convolutions", cure="check start_from")
+    return folded
+
+
 def _fold_constants(onnx_path: Path, to: Path) -> None:
     """Write the graph with what no input changes computed, batch norms in their convolutions, and those in order."""
     options = onnxruntime.SessionOptions()
@@ -141,15 +169,16 @@ def _fold_constants(onnx_path: Path, to: Path) -> None:
 def _in_order_of_running(
     backbone: nn.Module, layers: list[tuple[nn.Conv2d, nn.BatchNorm2d | None]]
 ) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
-    """The layers as the backbone calls their norms."""
+    """The layers as the backbone runs them, told by their norms where they have one."""
     ran: list[nn.Module] = []
-    hooks = [norm.register_forward_hook(lambda layer, *_: ran.append(layer)) for _, norm in layers if norm is not None]
+    told = [norm or convolution for convolution, norm in layers]
+    hooks = [layer.register_forward_hook(lambda layer, *_: ran.append(layer)) for layer in told]
     was_training = backbone.training
     backbone.eval()(torch.zeros(1, 3, 64, 64))
     backbone.train(was_training)
     for hook in hooks:
         hook.remove()
-    return sorted(layers, key=lambda layer: ran.index(layer[1]) if layer[1] in ran else len(ran))
+    return [layers[told.index(layer)] for layer in ran]
 
 
 def _in_blocks(weight: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -144,7 +144,8 @@ class Recipe(Strict):
 
     `start_from` is a file of weights to begin with, below the data folder unless absolute: a run's
     `weights.safetensors`, or for the detector yolox-nano its COCO weights as published (.onnx). `imagenet` means the
-    published weights of crop-efficientnet-lite0.
+    published weights of crop-efficientnet-lite0, the name of an artifact that ships its float model: `fish-int8` begins
+    with what the shipped detector learnt.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]

