@@ -171,7 +171,7 @@ def _in_order_of_running(
 ) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
     """The layers as the backbone runs them, told by their norms where they have one."""
     ran: list[nn.Module] = []
-    told = [norm or convolution for convolution, norm in layers]
+    told: list[nn.Module] = [norm or convolution for convolution, norm in layers]
     hooks = [layer.register_forward_hook(lambda layer, *_: ran.append(layer)) for layer in told]
     was_training = backbone.training
     backbone.eval()(torch.zeros(1, 3, 64, 64))
