@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,22 +71,21 @@ def checksum(image: Image) -> int:
     return zlib.crc32(image[::16].tobytes())
 
 
-def film(disk: Path) -> None:
-    """Render the deployments, with what is in each sample under the checksum of its picture; then damage one."""
+def film(disk: Path, deployments: Mapping[str, ClipSpec], damaged: str = "") -> None:
+    """Render deployments, with what is in each sample under the checksum of its picture; then damage one."""
     seen: dict[int, tuple[FishTruth, ...]] = {}
-    for seed, (opcode, spec) in enumerate(DEPLOYMENTS.items(), 40):
+    for seed, (opcode, spec) in enumerate(deployments.items(), 40):
         path = disk / opcode / f"GX01{seed:04d}.MP4"
         truth = write_clip(path, spec, seed)
         with ChapterReader(path, parse_sampling(EVERY)) as reader:
             for sample in reader:
                 seen[checksum(sample.image)] = truth.of_frame(sample.frame)
-        if opcode == DAMAGED:
+        if opcode == damaged:
             content = bytearray(path.read_bytes())
             middle = len(content) * 2 // 3
             content[middle : middle + 3000] = bytes(byte ^ 0xA5 for byte in content[middle : middle + 3000])
             path.write_bytes(content)
     (disk / TRUTH).write_bytes(pickle.dumps(seen))
-    (disk / "metadata.csv").write_text(METADATA, encoding="utf-8")
 
 
 class TruthDetector:
@@ -99,6 +98,10 @@ class TruthDetector:
         """Every fish of which enough shows."""
         return [self._one(checksum(frame)) for frame in frames]
 
+    def label(self, species: str) -> int:
+        """The number of what it calls them."""
+        return NAMES.index(species)
+
     def _one(self, key: int) -> Detections:
         rng = np.random.default_rng(key)
         fish = [one for one in self.seen.get(key, ()) if one.visible >= 0.25]
@@ -110,7 +113,7 @@ class TruthDetector:
         boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
         scores = np.clip([0.35 + 0.6 * one.visible for one in fish] + rng.normal(0, 0.07, len(fish)), 0.06, 0.99)
         order = np.argsort(-scores, kind="stable")
-        labels = np.array([NAMES.index(one.species) for one in fish], np.int64)
+        labels = np.array([self.label(one.species) for one in fish], np.int64)
         return Detections(boxes.astype(np.float32)[order], scores.astype(np.float32)[order], labels[order])
 
 
@@ -137,6 +140,11 @@ def photograph(page: Path, picture: Path, size: str = "1280,2150", *, dark: bool
     with tempfile.TemporaryDirectory() as profile:
         where = [f"--user-data-dir={profile}", f"--screenshot={picture}", page.resolve().as_uri()]
         subprocess.run([browser, *flags, *where], check=True, capture_output=True, timeout=300)  # noqa: S603
+    few_colours(picture)
+
+
+def few_colours(picture: Path) -> None:
+    """Make the file of a picture smaller."""
     with Pillow.open(picture) as drawn:
         few = drawn.convert("RGB").quantize(256, Pillow.Quantize.MAXCOVERAGE, kmeans=4, dither=Pillow.Dither.NONE)
         few.save(picture, optimize=True)
@@ -148,7 +156,8 @@ def main() -> None:
         folder = Path(sys.argv[1] if len(sys.argv) > 1 else temporary)
         disk, results = folder / "disk", folder / "results"
         if not disk.exists():
-            film(disk)
+            film(disk, DEPLOYMENTS, DAMAGED)
+            (disk / "metadata.csv").write_text(METADATA, encoding="utf-8")
         survey.ArtifactSource = TruthSource  # type: ignore[assignment,misc]
         line = ["--line", "0.5,0,0.5,1", "--model", str(disk), "--every", EVERY]
         run(["fish", "survey", str(disk), "--out", str(results), *line])
