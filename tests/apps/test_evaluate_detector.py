@@ -20,20 +20,12 @@ from data.errors import ArgumentError, FileAccessError, InputError
 from data.readers import Problem
 from deploy.runtime.artifact import Artifact
 from deploy.runtime.spec import DetectionSpec
+from tests.apps.reef import SCENES, coco_reef
 from tests.conftest import ROOT
 from tests.data.pictures import detection_set
 from tests.deploy.bright import CELL, SIZE_WH, bright_artifact, frame
 
 DOCS = ROOT / "docs" / "evaluate.md"
-Cells = list[tuple[int, int]]
-
-# What is bright, and what is a fish: one fish missed, one bright cell that is none, one empty picture.
-SCENES: dict[str, tuple[Cells, Cells]] = {
-    "1001_A_f000000": ([(0, 0), (3, 2)], [(0, 0), (3, 2)]),
-    "1001_A_f000001": ([(1, 1)], [(1, 1), (4, 3)]),
-    "2002_B_f000000": ([(2, 2), (5, 0)], [(2, 2)]),
-    "2002_B_f000001": ([], []),
-}
 
 
 @pytest.fixture(scope="module")
@@ -60,18 +52,7 @@ def yolo(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def coco(tmp_path: Path) -> Path:
-    folder = tmp_path / "reef-coco"
-    (folder / "images").mkdir(parents=True)
-    images, annotations = [], []
-    for number, (name, (bright, fish)) in enumerate(SCENES.items(), 1):
-        cv2.imwrite(str(folder / "images" / f"{name}.png"), frame(*bright))
-        images.append({"id": number, "file_name": f"{name}.png", "width": SIZE_WH[0], "height": SIZE_WH[1]})
-        for column, row in fish:
-            box = [column * CELL, row * CELL, CELL, CELL]
-            annotations.append({"id": len(annotations) + 1, "image_id": number, "category_id": 7, "bbox": box})
-    tree = {"images": images, "annotations": annotations, "categories": [{"id": 7, "name": "Fish"}]}
-    (folder / "val.json").write_text(json.dumps(tree))
-    return folder
+    return coco_reef(tmp_path / "reef-coco", lambda cell: {"bbox": [cell[0] * CELL, cell[1] * CELL, CELL, CELL]})
 
 
 def evaluated(artifact: Artifact[DetectionSpec], folder: Path, *more: str) -> tuple[dict, str]:

@@ -1,13 +1,27 @@
-"""A small dataset of three camera sites, with which scenes of footage can be learnt from."""
+"""A small dataset of three camera sites, with which scenes of footage can be learnt from, and how to learn from it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Final
 
 import cv2
 import numpy as np
 
 SITES = ("7001", "7002", "7003")
+SMALL: Final[dict[str, Any]] = {
+    "name": "small",
+    "data": {"train": [{"folder": "fish", "split": "train"}], "validation_share": 0.3},
+    "preprocessing": {"size_wh": (128, 96)},
+    "scene_wh": (128, 96),
+    "schedule": {"warmup_epochs": 0.5},
+    "epochs": 2,
+    "plain_epochs": 1,
+    "batch_size": 8,
+    "precision": "float32",
+    "workers": 0,
+}
+"""What the recipes of all tasks on scenes have in common here."""
 
 
 def fish_of_three_sites(root: Path) -> Path:

@@ -15,7 +15,7 @@ from deploy.runtime.engines import load
 from deploy.runtime.spec import DetectionSpec
 from models.counting_loss import LOSSES
 from models.yolox import YoloxNano
-from tests.training.sites import fish_of_three_sites
+from tests.training.sites import SMALL, fish_of_three_sites
 from training.loop import Run
 from training.recipe import CountingRecipe
 from training.start import start_from, weights_file
@@ -30,21 +30,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe(**changes: object) -> CountingRecipe:
-    tree = {
-        "name": "small",
-        "task": "counting",
-        "network": {"name": "density-nano"},
-        "data": {"train": [{"folder": "fish", "split": "train"}], "validation_share": 0.3},
-        "preprocessing": {"size_wh": (128, 96)},
-        "scene_wh": (128, 96),
-        "schedule": {"warmup_epochs": 0.5},
-        "epochs": 2,
-        "plain_epochs": 1,
-        "batch_size": 8,
-        "precision": "float32",
-        "workers": 0,
-    }
-    return CountingRecipe.model_validate(tree | changes)
+    return CountingRecipe.model_validate(SMALL | {"task": "counting", "network": {"name": "density-nano"}} | changes)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from data.errors import ConfigurationError, FileAccessError, InputError
-from tests.training.sites import fish_of_three_sites
+from tests.training.sites import SMALL, fish_of_three_sites
 from training.checkpoint import save_weights
 from training.internal import InternalRegularizer
 from training.loop import Run
@@ -25,22 +25,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe(**changes: object) -> DetectionRecipe:
-    tree = {
-        "name": "small",
-        "task": "detection",
-        "network": {"name": "yolox-nano"},
-        "data": {"train": [{"folder": "fish", "split": "train"}], "validation_share": 0.3},
-        "preprocessing": {"size_wh": (128, 96)},
-        "scene_wh": (128, 96),
-        "optimizer": {"learning_rate": 0.002},
-        "schedule": {"warmup_epochs": 0.5},
-        "epochs": 2,
-        "plain_epochs": 1,
-        "batch_size": 8,
-        "precision": "float32",
-        "workers": 0,
-    }
-    return DetectionRecipe.model_validate(tree | changes)
+    own = {"task": "detection", "network": {"name": "yolox-nano"}, "optimizer": {"learning_rate": 0.002}}
+    return DetectionRecipe.model_validate(SMALL | own | changes)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import torch
 
 from data.errors import ConfigurationError
 from models.segmenter import MASK_STRIDE, MaskTargets
+from tests.training.sites import SMALL
 from training.loop import Run
 from training.recipe import SegmentationRecipe, load_recipe
 from training.run import RECIPES
@@ -48,25 +49,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe(**changes: Any) -> SegmentationRecipe:
-    tree: dict[str, Any] = {
-        "name": "small",
+    outlined = [{"folder": "fish", "split": "train", "exhaustive": True}]
+    own: dict[str, Any] = {
         "task": "segmentation",
         "network": {"name": "yolox-nano-seg", "options": {"classes": 2, "prototypes": 8}},
-        "data": {
-            "train": [{"folder": "fish", "split": "train", "exhaustive": True}],
-            "hold_out": "clips",
-            "validation_share": 0.3,
-        },
-        "preprocessing": {"size_wh": (128, 96)},
-        "scene_wh": (128, 96),
-        "schedule": {"warmup_epochs": 0.5},
+        "data": {"train": outlined, "hold_out": "clips", "validation_share": 0.3},
         "epochs": 1,
         "plain_epochs": 0,
-        "batch_size": 8,
-        "precision": "float32",
-        "workers": 0,
     }
-    return SegmentationRecipe.model_validate(tree | changes)
+    return SegmentationRecipe.model_validate(SMALL | own | changes)
 
 
 @pytest.fixture(scope="module")
