@@ -129,7 +129,9 @@ def evaluate_segmenter(
     segmenter = FishSegmenter(artifact)
     truth = outlined_once(_known_classes(read_detections(data, split, masks=True), segmenter.names, data))
     if not any(mask is not None for own in truth.masks or () for mask in own):
-        raise InputError(data, "holds no masks", expected="COCO json with polygons or run lengths, or YOLO polygons")
+        why = f" that can be used{_first(truth.problems)}" if truth.problems else ""
+        expected = "COCO json with polygons or run lengths, or YOLO polygons"
+        raise InputError(data, f"holds no masks{why}", expected=expected)
     started = time.perf_counter()
     indices, seen, problems = _look_at_all(segmenter.segment, truth)
     seconds = time.perf_counter() - started
@@ -186,8 +188,11 @@ def _look_at_all(
 
 def _require(count: int, problems: Sequence[Problem], data: Path, expected: str) -> None:
     if not count:
-        why = f"; the first of {len(problems)}: {problems[0].name} {problems[0].why}" if problems else ""
-        raise InputError(data, f"holds no readable picture{why}", expected=expected)
+        raise InputError(data, f"holds no readable picture{_first(problems)}", expected=expected)
+
+
+def _first(problems: Sequence[Problem]) -> str:
+    return f"; the first of {len(problems)}: {problems[0].name} {problems[0].why}" if problems else ""
 
 
 def evaluate_digits(artifact: Artifact[ArtifactSpec], data: Path, split: str | None = None) -> DigitScores:

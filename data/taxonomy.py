@@ -126,9 +126,11 @@ class Taxonomy(BaseModel):
         """
         missing = sorted(set(names) - {taxon.key for taxon in self.taxa})
         if missing:
-            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            cure = "add it, or take the model's own taxonomy"
-            raise InputError(where, f"disagrees with the model: {missing[0]!r}{more} is no key of it", cure=cure)
+            lacking = f"{missing[0]!r} is no key of it"
+            if len(missing) > 1:
+                lacking = f"{missing[0]!r} and {len(missing) - 1} more are no keys of it"
+            cure = "add what it lacks, or take the model's own taxonomy"
+            raise InputError(where, f"disagrees with the model: {lacking}", cure=cure)
 
     def only(self, names: Sequence[str]) -> Taxonomy:
         """The taxa of these names, in their order; errors as in `of`."""

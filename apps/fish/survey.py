@@ -257,7 +257,8 @@ def _told(outcome: Round, out: Path, seconds: float) -> str:
     undone = [opcode for opcode, status in outcome.statuses.items() if status != "complete"]
     if undone:
         lines.append(f"Not complete: {', '.join(undone)}.")
-    lines += [f"Left out: {problem.what}." for problem in outcome.problems if problem.kind in LEFT_OUT.values()]
+    without = [problem for problem in outcome.problems if problem.kind in LEFT_OUT.values()]
+    lines += [f"Left out: {problem.file}: {problem.what}." for problem in without]
     if outcome.problems:
         lines.append(f"Next: {out / PROBLEMS} lists {len(outcome.problems)} problems, and what to do about each.")
     return "\n".join(lines)

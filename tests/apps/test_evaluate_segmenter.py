@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import typer
@@ -15,19 +14,10 @@ from apps.evaluate import evaluate, evaluate_segmenter
 from apps.mask_scores import masks_json
 from data.errors import InputError
 from deploy.runtime.artifact import Artifact
+from tests.apps.reef import coco_reef
 from tests.conftest import ROOT
-from tests.deploy.bright import CELL, frame
+from tests.deploy.bright import CELL
 from tests.deploy.outlined import outlined_artifact
-
-Cells = list[tuple[int, int]]
-
-# What is bright, and what is a fish: one fish missed, one bright cell that is none, one empty picture.
-SCENES: dict[str, tuple[Cells, Cells]] = {
-    "dive_000000": ([(0, 0), (3, 2)], [(0, 0), (3, 2)]),
-    "dive_000001": ([(1, 1)], [(1, 1), (4, 3)]),
-    "reef_000000": ([(2, 2), (5, 0)], [(2, 2)]),
-    "reef_000001": ([], []),
-}
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +32,7 @@ def corners(column: int, row: int, width: int = CELL) -> list[int]:
 
 @pytest.fixture
 def coco(tmp_path: Path) -> Path:
-    folder = tmp_path / "reef-coco"
-    (folder / "images").mkdir(parents=True)
-    images, annotations = [], []
-    for number, (name, (bright, fish)) in enumerate(SCENES.items(), 1):
-        cv2.imwrite(str(folder / "images" / f"{name}.png"), frame(*bright))
-        images.append({"id": number, "file_name": f"{name}.png", "site": "bay"})
-        annotations += [{"image_id": number, "category_id": 1, "segmentation": [corners(*cell)]} for cell in fish]
-    tree = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "fish"}]}
-    (folder / "val.json").write_text(json.dumps(tree))
-    return folder
+    return coco_reef(tmp_path / "reef-coco", lambda cell: {"segmentation": [corners(*cell)]})
 
 
 def test_boxes_and_masks_are_scored(artifact: Artifact[Any], coco: Path) -> None:
@@ -96,8 +77,19 @@ def test_data_without_masks_is_refused(artifact: Artifact[Any], coco: Path) -> N
         evaluate_segmenter(artifact, coco)
 
 
+def test_data_of_bad_masks_alone_is_refused_with_the_first(artifact: Artifact[Any], coco: Path) -> None:
+    tree = json.loads((coco / "val.json").read_text())
+    for annotation in tree["annotations"]:
+        left, top, *_ = annotation["segmentation"][0]
+        annotation["segmentation"] = [[left, top, left + 9, top + 9, left + 9, top, left, top + 9]]
+    (coco / "val.json").write_text(json.dumps(tree))
+    first = r"the first of 5: val.json: annotations\[0\] its polygon crosses itself"
+    with pytest.raises(InputError, match=f"holds no masks that can be used; {first}; expected COCO json"):
+        evaluate_segmenter(artifact, coco)
+
+
 def test_a_damaged_picture_is_left_out_and_told(artifact: Artifact[Any], coco: Path) -> None:
-    path = coco / "images" / "dive_000000.png"
+    path = coco / "images" / "1001_A_f000000.png"
     path.write_bytes(path.read_bytes()[:60])
     boxes, masks = evaluate_segmenter(artifact, coco)
     assert boxes.scores.pictures == 3

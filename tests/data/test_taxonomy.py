@@ -80,9 +80,11 @@ def test_a_model_that_names_more_than_the_taxonomy_is_refused(write: Write) -> N
     path = write(GOOD)
     taxa = Taxonomy.read(path)
     taxa.check(["Scaridae", "snapper"])
-    with pytest.raises(InputError, match="disagrees with the model: 'eel' and 1 more is no key") as raised:
+    with pytest.raises(InputError, match="disagrees with the model: 'eel' and 1 more are no keys of it") as raised:
         taxa.check(["Scaridae", "tuna", "eel"], path)
     assert str(path) in str(raised.value)
+    with pytest.raises(InputError, match="'eel' is no key of it"):
+        taxa.check(["eel"])
 
 
 def test_written_taxa_read_back_in_the_order_asked_for(write: Write) -> None:
