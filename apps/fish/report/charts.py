@@ -11,8 +11,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.fish.counts import counts_per_sample, settle
+from apps.fish.counts import counts_per_sample
 from apps.fish.evidence import clock
+from apps.fish.records import TrackedObservations
 from apps.fish.report.markup import Html, joined, tag
 from apps.fish.report.stored import ReadDeployment
 
@@ -40,13 +41,12 @@ def class_of(one: ReadDeployment, label: int) -> str:
     return f"c{one.colours[label]}"
 
 
-def series_of(one: ReadDeployment) -> Series:
+def series_of(one: ReadDeployment, settled: TrackedObservations) -> Series:
     """Counts over time, thinned to what a chart can show; no maximum is lost."""
-    tracked, start = settle(one.records.tracked), one.counts.period.start
-    samples = tracked.observations.samples
+    samples, start = settled.observations.samples, one.counts.period.start
     held = one.counts.period.holds(samples)
     seconds = samples.seconds[held] - start
-    counts = counts_per_sample(tracked.observations, one.about.settings.threshold)[held]
+    counts = counts_per_sample(settled.observations, one.about.settings.threshold)[held]
     if not len(seconds):
         return Series(seconds, counts, 1.0)
     usual = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
@@ -61,13 +61,13 @@ def series_of(one: ReadDeployment) -> Series:
     return Series(np.arange(len(binned), dtype=np.float64) * step, binned, step)
 
 
-def counts_chart(one: ReadDeployment, drawn: Sequence[int]) -> Html:
+def counts_chart(one: ReadDeployment, settled: TrackedObservations, drawn: Sequence[int]) -> Html:
     """Counts over time of those species, a line each; the script tells the values under the pointer."""
-    series, height = series_of(one), 190
+    series, height = series_of(one, settled), 190
     most = max(1, int(series.counts.max(initial=0)))
     end = max(1.0, float(series.seconds[-1]) + series.step if len(series.seconds) else 1.0)
     frame = _Frame(end, most, height)
-    names = one.records.tracked.observations.names
+    names = settled.observations.names
     lines = [
         tag("path", d=_steps(frame, series, label), class_=f"line {class_of(one, label)}", fill="none")
         for label in drawn
@@ -131,9 +131,8 @@ def minutes_chart(one: ReadDeployment, label: int) -> Html:
     )
 
 
-def tracks_chart(one: ReadDeployment) -> tuple[Html, int, int]:
+def tracks_chart(one: ReadDeployment, settled: TrackedObservations) -> tuple[Html, int, int]:
     """When each confirmed track was seen; how many are drawn, and how many there are."""
-    settled = settle(one.records.tracked)
     seen, tracks = settled.observations, settled.tracks
     held = one.counts.period.holds(seen.samples)[seen.sample] & (tracks > 0)
     rows = np.flatnonzero(held)

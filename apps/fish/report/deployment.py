@@ -12,6 +12,7 @@ import numpy as np
 from apps.fish.drawing import sized
 from apps.fish.evidence import Evidence, clock
 from apps.fish.individuals import Individuals
+from apps.fish.records import TrackedObservations
 from apps.fish.report.charts import class_of, counts_chart, minutes_chart, tracks_chart
 from apps.fish.report.markup import Html, joined, jpeg_uri, tag
 from apps.fish.report.measured import measured, models
@@ -37,6 +38,7 @@ def section(
         unfolded: Whether it is open at first.
     """
     about, (width, plate) = one.about, sizes
+    settled = one.settled()
     seen = [label for label, species in enumerate(one.counts.species) if species.max_n]
     headline = ", ".join(f"{one.counts.species[label].species} {one.counts.species[label].max_n}" for label in seen)
     state = "complete" if about.complete else "incomplete"
@@ -55,9 +57,9 @@ def section(
         _pictures(one, width),
         plates(one, plate),
         measured(one, quote(one.folder.name)),
-        _charts(one, seen),
+        _charts(one, settled, seen),
         _crossings(one),
-        _notes(one),
+        _notes(one, settled),
         _settings(one),
         class_="body",
     )
@@ -175,11 +177,11 @@ def _path(one: ReadDeployment, name: str) -> str:
     return quote(f"{one.folder.name}/{name}")
 
 
-def _charts(one: ReadDeployment, seen: Sequence[int]) -> Html | None:
+def _charts(one: ReadDeployment, settled: TrackedObservations, seen: Sequence[int]) -> Html | None:
     if not seen:
         return None
     keys = [_key(one, label) for label in seen]
-    timeline, drawn, total = tracks_chart(one)
+    timeline, drawn, total = tracks_chart(one, settled)
     few = f"{drawn} of {total} confirmed tracks, the longest." if drawn < total else f"{total} confirmed tracks."
     bars = [
         joined(tag("p", _key(one, label), class_="key"), tag("div", minutes_chart(one, label), class_="plot"))
@@ -188,7 +190,7 @@ def _charts(one: ReadDeployment, seen: Sequence[int]) -> Html | None:
     return joined(
         tag("h3", "Counts over time"),
         tag("p", *keys, class_="key"),
-        tag("div", counts_chart(one, seen), class_="plot"),
+        tag("div", counts_chart(one, settled, seen), class_="plot"),
         tag("output", class_="reading", aria_live="polite"),
         tag("h3", "Tracks"),
         tag("p", few, class_="quiet"),
@@ -221,9 +223,9 @@ def _crossings(one: ReadDeployment) -> Html | None:
     return joined(tag("h3", "Line crossings"), table if rows else tag("p", "No fish was seen, so none crossed a line."))
 
 
-def _notes(one: ReadDeployment) -> Html:
-    items = [tag("li", note.text, class_="grave" if note.grave else None) for note in notes(one)]
-    tables = [_threshold_table(found) for found in [at_thresholds(one)] if found]
+def _notes(one: ReadDeployment, settled: TrackedObservations) -> Html:
+    items = [tag("li", note.text, class_="grave" if note.grave else None) for note in notes(one, settled)]
+    tables = [_threshold_table(found) for found in [at_thresholds(one, settled)] if found]
     return joined(tag("h3", "Quality of the data"), tag("ul", *items, class_="notes"), *tables)
 
 

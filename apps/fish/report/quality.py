@@ -7,8 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from apps.fish.counts import counts_per_sample, settle
+from apps.fish.counts import counts_per_sample
 from apps.fish.evidence import clock
+from apps.fish.records import TrackedObservations
 from apps.fish.report.stored import ReadDeployment, StoredChapter
 from apps.fish.sights import NEAR_THRESHOLD
 
@@ -37,19 +38,19 @@ class AtThresholds:
         return len({number for _, number in self.max_n}) == 1
 
 
-def notes(one: ReadDeployment) -> list[Note]:
+def notes(one: ReadDeployment, settled: TrackedObservations) -> list[Note]:
     """Everything that is to be said of the footage, its reading and the doubt in the detections."""
     problems = [
         Note(_problem(problem.file, problem.what, problem.cure), problem.loss) for problem in one.about.problems
     ]
     unshown = [Note(shown.problem) for shown in one.evidence if shown.problem]
     chapters = [note for chapter in one.about.chapters for note in _of_chapter(chapter)]
-    return [*problems, *unshown, *chapters, *_gaps(one), *_doubt(one)]
+    return [*problems, *unshown, *chapters, *_gaps(one, settled), *_doubt(one, settled)]
 
 
-def at_thresholds(one: ReadDeployment) -> list[AtThresholds]:
+def at_thresholds(one: ReadDeployment, settled: TrackedObservations) -> list[AtThresholds]:
     """How MaxN of the species that were seen would change with the threshold."""
-    settled, settings = settle(one.records.tracked), one.about.settings
+    settings = one.about.settings
     held = one.counts.period.holds(settled.observations.samples)
     within = settled.observations.select_samples(held)
     least = one.about.model.least_score if one.about.model else 0.0
@@ -89,8 +90,8 @@ def _of_chapter(chapter: StoredChapter) -> list[Note]:
     return said
 
 
-def _gaps(one: ReadDeployment) -> list[Note]:
-    samples = one.records.tracked.observations.samples
+def _gaps(one: ReadDeployment, settled: TrackedObservations) -> list[Note]:
+    samples = settled.observations.samples
     seconds = samples.seconds[one.counts.period.holds(samples)] - one.counts.period.start
     if not len(seconds):
         return [Note("No frame of the period was looked at, so there is no number, not even a zero.", grave=True)]
@@ -104,8 +105,7 @@ def _gaps(one: ReadDeployment) -> list[Note]:
     ]
 
 
-def _doubt(one: ReadDeployment) -> list[Note]:
-    settled = settle(one.records.tracked)
+def _doubt(one: ReadDeployment, settled: TrackedObservations) -> list[Note]:
     held = one.counts.period.holds(settled.observations.samples)
     threshold = one.about.settings.threshold
     scores = settled.observations.select_samples(held).above(threshold).scores
@@ -113,7 +113,7 @@ def _doubt(one: ReadDeployment) -> list[Note]:
         return []
     share = float((scores < threshold + NEAR_THRESHOLD).mean())
     text = f"{100 * share:.0f} % of the {len(scores):,} detections counted have a score within 0.1 of the threshold"
-    changed = [found for found in at_thresholds(one) if not found.steady]
+    changed = [found for found in at_thresholds(one, settled) if not found.steady]
     if not changed:
         return [Note(f"{text}; MaxN stays the same with a threshold 0.1 lower or higher.")]
     told = "; ".join(

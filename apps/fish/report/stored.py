@@ -18,7 +18,7 @@ from apps.fish.evidence import EVIDENCE, Evidence, evidence_list
 from apps.fish.footage import ChapterAccount, DeploymentMetadata
 from apps.fish.lengths import LengthClass, length_classes, scale_of
 from apps.fish.parts.found import PartModel
-from apps.fish.records import DeploymentRecords
+from apps.fish.records import TrackedObservations
 from apps.fish.results import DeploymentResult
 from apps.fish.tables.parquet import read_records
 from data.errors import FileAccessError, InputError, ShankhaError, validation_faults
@@ -98,14 +98,20 @@ class StoredDeployment(_Stored):
 
 @dataclass(frozen=True)
 class ReadDeployment:
-    """A deployment as its files tell it; `folder` is its folder of results, `colours` the palette's for each label."""
+    """A deployment as its files tell it; `folder` is its folder of results, `colours` the palette's for each label.
+
+    What was seen in it stays in its tables, so that hundreds of deployments fit into memory.
+    """
 
     folder: Path
     about: StoredDeployment
-    records: DeploymentRecords = field(repr=False)
     counts: DeploymentCounts = field(repr=False)
     evidence: tuple[Evidence, ...]
     colours: tuple[int, ...]
+
+    def settled(self) -> TrackedObservations:
+        """All that was seen, one species for each fish; it is read anew each time. Errors as in `read_deployment`."""
+        return settle(read_records(self.folder).tracked)
 
 
 def write_about(result: DeploymentResult, folder: Path) -> list[Path]:
@@ -163,7 +169,7 @@ def read_deployment(folder: Path) -> ReadDeployment:
         counts = count(records.tracked, period, about.settings, size_wh)
     except ShankhaError as error:
         raise InputError(folder / ABOUT, f"does not fit its tables ({error.found})", cure=_AGAIN) from error
-    return ReadDeployment(folder, about, records, counts, tuple(evidence), colours_of(settle(records.tracked), counts))
+    return ReadDeployment(folder, about, counts, tuple(evidence), colours_of(settle(records.tracked), counts))
 
 
 def _stored(model: Model | None) -> StoredModel | None:

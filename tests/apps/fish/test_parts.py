@@ -16,7 +16,7 @@ import pytest
 
 from apps.fish import survey
 from apps.fish.ledger import Ledger
-from apps.fish.report.stored import read_deployment
+from apps.fish.tables.parquet import read_records
 from apps.fish.tables.species import read_species
 from apps.main import run
 from data.rle import from_rle
@@ -116,7 +116,7 @@ def test_a_track_has_one_name_with_its_confidence_and_pictures(whole):
     found = read_species(whole / "OP1")
     assert found is not None
     assert (found.model, found.names, found.threshold) == ("species-x", NAMES, 0.5)
-    records = read_deployment(whole / "OP1").records
+    records = read_records(whole / "OP1")
     seen, tracks = records.tracked.observations, records.tracked.tracks
     assert [one.track for one in found.fish] == list(range(1, records.tracked.count + 1))
     for one in found.fish:
@@ -140,7 +140,7 @@ def _colour(path: Path) -> str:
 def test_crops_are_where_they_say(whole, clips):
     """The detection under a crop's place is the one that the crop shows."""
     found = read_species(whole / "OP1")
-    seen = read_deployment(whole / "OP1").records.tracked.observations
+    seen = read_records(whole / "OP1").tracked.observations
     places = {
         (seen.samples.chapter[sample], seen.samples.frame[sample], *np.round(box.astype(float), 2).tolist())
         for sample, box in zip(seen.sample.tolist(), seen.xyxy, strict=True)

@@ -270,10 +270,10 @@ def test_no_results_are_refused(tmp_path, capsys):
 
 def test_doubt_is_told(own):
     one = read_deployment(own / "OP1")
-    (steps,) = at_thresholds(one)
+    (steps,) = at_thresholds(one, one.settled())
     assert [score for score, _ in steps.max_n] == pytest.approx([0.4, 0.5, 0.6])
     assert steps.steady
-    told = [note.text for note in notes(one)]
+    told = [note.text for note in notes(one, one.settled())]
     assert any("MaxN stays the same with a threshold 0.1 lower or higher" in line for line in told)
     assert any("400 of 400 frames were decoded" in line for line in told)
 
