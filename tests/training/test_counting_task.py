@@ -119,6 +119,17 @@ def test_a_persons_points_are_enough(tmp_path: Path) -> None:
     assert torch.isfinite(task.loss(task.network(), next(task.batches(0)), CPU))
 
 
+def test_a_point_outside_its_picture_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["picture,x,y"]
+    for site in ("7001", "7002", "7003"):
+        cv2.imwrite(str(tmp_path / f"{site}_F1_f000001.png"), np.full((72, 128, 3), 30, np.uint8))
+        rows.append(f"{site}_F1_f000001.png,{400 if site == '7002' else 40},36")
+    (tmp_path / "points.csv").write_text("\n".join(rows))
+    with pytest.raises(ConfigurationError, match="some pictures are labelled in part"):
+        CountingTask(recipe(data={"train": [{"folder": "."}], "validation_share": 0.3}), tmp_path)
+    assert "points.csv:3: its point lies outside the picture of 128 x 72 pixels" in capsys.readouterr().err
+
+
 def test_coco_weights_start_a_counter(root: Path, shankha_data: Path) -> None:
     weights = shankha_data.parent / "weights/yolox_nano_coco.onnx"
     if not weights.is_file():

@@ -98,12 +98,31 @@ def test_a_run_ends_with_scores_and_pictures(task: SegmentationTask, tmp_path: P
     ("changes", "fault"),
     [
         ({"network": {"name": "yolox-nano"}}, "'yolox-nano' outlines nothing"),
-        ({"names": ("crab",)}, "no object of its data has an outline"),
+        ({"names": ("crab",)}, "no object that it would learn from has an outline"),
     ],
 )
 def test_what_cannot_be_learnt_is_said(root: Path, changes: dict[str, Any], fault: str) -> None:
     with pytest.raises(ConfigurationError, match=fault):
         SegmentationTask(recipe(**changes), root).network()
+
+
+def test_bad_outlines_are_told_and_the_rest_is_learnt(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = root / "fish" / "train.json"
+    whole = path.read_text()
+    tree = json.loads(whole)
+    crossing, outside = [10, 10, 30, 20, 30, 10, 10, 20], [500, 500, 600, 500, 600, 600]
+    for number, annotation in enumerate(tree["annotations"][:14]):
+        annotation |= {"bbox": [10, 10, 20, 10], "segmentation": [outside if number else crossing]}
+    try:
+        path.write_text(json.dumps(tree))
+        task = SegmentationTask(recipe(), root)
+    finally:
+        path.write_text(whole)
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "fish: train.json: annotations[0]: its polygon crosses itself"
+    assert len(told) == 11
+    assert told[10].startswith("fish: ... and ")
+    assert torch.isfinite(task.loss(task.network(), next(task.batches(0)), CPU))
 
 
 def test_one_site_alone_cannot_be_held_out(root: Path) -> None:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.console import Console
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -29,6 +30,9 @@ from training.loading import in_workers
 from training.recipe import DetectionSource, SceneRecipe
 from training.regularization import with_holes
 from training.task import Task
+
+_MOST_TOLD = 10
+"""Lines about what cannot be used of a dataset; of more, how many there are is told."""
 
 
 @dataclass(frozen=True)
@@ -132,11 +136,11 @@ class SceneTask(Task[SceneBatch]):
         self.recipe, self.root = recipe, root
         kept, held = [], []
         for source in recipe.data.train:
-            pictures = self.pictures_of(source)
+            pictures = self._told(source)
             learnt, unseen = hold_out(pictures, recipe.data.validation_share, recipe.seed, recipe.data.hold_out)
             kept.append(pictures.select(learnt))
             held.append(pictures.select(unseen))
-        held += [self.pictures_of(source) for source in recipe.data.validate_on]
+        held += [self._told(source) for source in recipe.data.validate_on]
         self.train = joined_detections(recipe.name, kept)
         self.held = joined_detections(recipe.name, held)
         self.parts = np.split(np.arange(len(self.train)), np.cumsum([len(part) for part in kept])[:-1])
@@ -144,6 +148,15 @@ class SceneTask(Task[SceneBatch]):
             raise ConfigurationError(
                 recipe.name, "no site is left to validate on", expected="a dataset of several sites in data.train"
             )
+
+    def _told(self, source: DetectionSource) -> DetectionSet:
+        """The pictures of a dataset; what of its labels cannot be used is told."""
+        pictures, console = self.pictures_of(source), Console(stderr=True)
+        lines = [f"{source.folder}: {problem.name}: {problem.why}" for problem in pictures.problems]
+        more = [f"{source.folder}: ... and {len(lines) - _MOST_TOLD} more"] if len(lines) > _MOST_TOLD else []
+        for line in [*lines[:_MOST_TOLD], *more]:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        return pictures
 
     def pictures_of(self, source: DetectionSource) -> DetectionSet:
         """The pictures of one of the recipe's datasets, labelled as this task learns them."""

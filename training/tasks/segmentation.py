@@ -44,7 +44,7 @@ class SegmentationTask(DetectionTask):
         self.names = recipe.names
         super().__init__(recipe, root)
         if not any(mask is not None for own in self.train.masks or () for mask in own):
-            found = "no object of its data has an outline"
+            found = "no object that it would learn from has an outline"
             raise ConfigurationError(recipe.name, found, expected="COCO json or YOLO labels with masks")
 
     def fault(self, network: nn.Module) -> str:
