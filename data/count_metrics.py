@@ -164,17 +164,33 @@ def _in_parts(density: Density, size_wh: NDArray[np.int64], sides: int) -> NDArr
     return parts.astype(np.float64)
 
 
-def background(true: Counts, seen: Sequence[Density]) -> float:
-    """The density below which a cell is best taken for background: of `LEVELS` the one of the least balanced error.
+def error_of_sites(true: Counts, counted: Amounts, sites: NDArray[np.str_]) -> float:
+    """The mean over the sites of their balanced error, as every new place will be a site of its own; NaN without any.
+
+    Where one site alone has schools, a mean over all pictures or all abundances is mostly of that site: it is least
+    for a counter that takes every place for such a one.
+
+    Args:
+        true: (N,) true counts.
+        counted: (N,) counts of the same pictures.
+        sites: (N,) the site of each picture.
+    """
+    of_sites = [count_errors(true[sites == site], counted[sites == site]).balanced_mae for site in np.unique(sites)]
+    return float(np.mean(of_sites)) if of_sites else math.nan
+
+
+def background(true: Counts, seen: Sequence[Density], sites: NDArray[np.str_]) -> float:
+    """The density below which a cell is best taken for background: of `LEVELS` the one of the least `error_of_sites`.
 
     A faint rest in a thousand empty cells adds up to fish that are not there. Of equal levels the lowest.
 
     Args:
         true: (N,) true counts.
         seen: What is seen where in the same pictures.
+        sites: (N,) the site of each.
     """
     counts = (np.array([one.above(level).count for one in seen], np.float64) for level in LEVELS)
-    return LEVELS[int(np.argmin([count_errors(true, own).balanced_mae for own in counts]))]
+    return LEVELS[int(np.argmin([error_of_sites(true, own, sites) for own in counts]))]
 
 
 def trusted_from(true: Counts, dense: Amounts, boxes: Amounts) -> float:

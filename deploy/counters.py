@@ -98,7 +98,7 @@ def export_counter(
             scales["int8"] = same_total(seen["float32"], seen["int8"])
     best = files.models[0].precision
     seen = {precision: [one.times(scales[precision]) for one in own] for precision, own in seen.items()}
-    least = background(draft.true, seen[best])
+    least = background(draft.true, seen[best], data.validation.sites)
     seen = {precision: _above(own, least) for precision, own in seen.items()}
     scores = {precision: draft.scores(one) for precision, one in seen.items()}
     trusted = trusted_from(draft.true, _counts(seen[best]), data.boxes)
@@ -290,8 +290,8 @@ model. A test on other data follows below where one was made.""",
         calibration=f"""\
 The int8 network is scaled to count as many fish as the float32 one on the validation pictures. A cell of less than
 {least:g} fish is background and counts nothing: of {len(LEVELS)} levels the one whose counts err least there, every
-abundance counting alike. By its own count it is trusted {_trusted_text(trusted)}: taking its count there, and elsewhere
-the boxes of the shipped detector, errs least.""",
+site counting alike, and of each site every abundance. By its own count it is trusted {_trusted_text(trusted)}: taking
+its count there, and elsewhere the boxes of the shipped detector, errs least.""",
         limits=_LIMITS,
         data="`FOLDER` is a YOLO folder, holds COCO json, or holds pictures and points.csv.",
     )

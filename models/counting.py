@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -49,15 +49,27 @@ class DensityNet(Counter):
 
     Args:
         width: Channels of the head.
+        fixed: What does not learn, batch norms included, so that it stays that of the detector it was taken from:
+            the backbone, or the whole trunk of backbone and neck.
     """
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, width: int = 64, fixed: Literal["nothing", "backbone", "trunk"] = "nothing") -> None:
         super().__init__()
         self.backbone = Backbone()
         self.neck = TopDown()
         self.head = nn.Sequential(depthwise(_FINE, width), depthwise(width, width))
         self.rate = nn.Conv2d(width, 1, 1)
         _begin(self, _PRIOR)
+        self.fixed = {"nothing": (), "backbone": ("backbone",), "trunk": ("backbone", "neck")}[fixed]
+        for name in self.fixed:
+            self.get_submodule(name).requires_grad_(False)
+
+    def train(self, mode: bool = True) -> DensityNet:
+        """As of any module, but that what is fixed stays in evaluation."""
+        super().train(mode)
+        for name in self.fixed:
+            self.get_submodule(name).eval()
+        return self
 
     def grid_wh(self, size_wh: tuple[int, int]) -> tuple[int, int]:
         """See `Counter`."""
@@ -65,7 +77,14 @@ class DensityNet(Counter):
 
     def forward(self, images: Tensor) -> Tensor:
         """See `Counter`."""
-        fine, _, _ = self.neck(*self.backbone(images))
+        return self.rates(self.backbone(images))
+
+    def rates(self, maps: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """As `forward`, of the maps of the backbone."""
+        return self.rates_at(self.neck(*maps)[0])
+
+    def rates_at(self, fine: Tensor) -> Tensor:
+        """As `forward`, of the finest map of the neck."""
         return functional.softplus(self.rate(self.head(fine))[:, 0].float())
 
 

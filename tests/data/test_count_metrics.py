@@ -13,6 +13,7 @@ from data.count_metrics import (
     CLIP_FRAMES,
     count_errors,
     counts_at,
+    error_of_sites,
     grid_error,
     maxn_thresholds,
     score_counts,
@@ -119,6 +120,13 @@ def test_counts_need_be_no_whole_numbers() -> None:
     assert scores.overall.mae == pytest.approx(0.9)
     assert scores.overall.bias == pytest.approx(-0.5)
     assert (scores.overall.exact, scores.overall.within_one) == (0.5, 1.0)
+
+
+def test_every_site_weighs_the_same_and_in_it_every_abundance() -> None:
+    true, counted = np.array([0, 0, 0, 12, 1, 1]), np.array([1.0, 1.0, 1.0, 6.0, 1.0, 1.5])
+    sites = np.array(["reef"] * 4 + ["sand"] * 2)
+    assert error_of_sites(true, counted, sites) == pytest.approx(((1 + 6) / 2 + 0.25) / 2)
+    assert math.isnan(error_of_sites(true[:0], counted[:0], sites[:0]))
 
 
 SQUARE = np.array([[100, 100]])

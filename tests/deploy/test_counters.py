@@ -90,9 +90,10 @@ def test_haze_is_found_to_be_background(int8):
 def test_background_is_the_level_that_errs_least():
     places = np.zeros((4, 2), np.float32)
     seen = [Density(places, np.array([1, 0.04, 0.04, 0.04], np.float32))] * 3
-    assert background(np.array([1, 1, 1]), seen) == 0.05
+    sites = np.array(["a", "a", "b"])
+    assert background(np.array([1, 1, 1]), seen, sites) == 0.05
     faint = [Density(places, np.full(4, 0.25, np.float32))] * 3
-    assert background(np.array([1, 1, 1]), faint) == LEVELS[0]
+    assert background(np.array([1, 1, 1]), faint, sites) == LEVELS[0]
 
 
 def test_parity_tells_both_networks(int8, data, tmp_path):

@@ -18,7 +18,8 @@ class SceneAugmentation(Strict):
     Geometry: `clean` is the share of scenes that are at most mirrored: what the camera and the dataset gave. `flip`
     mirrors left and right. `scale` is the range of the random size as a logarithm: a picture is laid between
     exp(-0.4 scale) and exp(scale) times the size that just fits, and the window falls on a fish. `rotation` is the
-    largest angle in degrees. `mosaic`, `mixup` and `copy_paste` are probabilities.
+    largest angle in degrees. `mosaic`, `mixup` and `copy_paste` are probabilities. `emptied` is the share of scenes
+    that begin with what is left of a clip's frames when all that moves is taken out, where cameras stand still.
 
     Pixels, all probabilities: `attenuation` (red falls first), `haze` (veil light), `snow` (marine snow), `caustics`,
     `uneven_light`, `blur`, `low_light` (dark, with the sensor's noise), `exposure` (gamma and contrast), `colour`
@@ -32,6 +33,7 @@ class SceneAugmentation(Strict):
     mosaic: Share = 0.4
     mixup: Share = 0.05
     copy_paste: Share = 0.3
+    emptied: Share = 0.0
     attenuation: Share = 0.35
     haze: Share = 0.3
     snow: Share = 0.25

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data.count_metrics import background, count_errors
+from data.count_metrics import background, count_errors, error_of_sites
 from data.density import DensityMap, counted, density_in_frame
 from data.errors import ConfigurationError
 from data.frames import fit_frame
@@ -73,21 +73,22 @@ class CountingTask(SceneTask):
                 yield from network(self.inputs(fitted, device)).cpu().numpy()
 
     def evaluate(self, network: nn.Module, device: torch.device) -> Evaluation:
-        """Errors of the count, less the background, on held-out sites; the score is their balanced mean, negated."""
+        """Errors of the count, less the background, on held-out sites; the score is `error_of_sites`, negated."""
         spec, pictures = self.recipe.preprocessing, self.validation
         maps = enumerate(self.maps(network, pictures, device))
         seen = [density_in_frame(cells, pictures.size_wh(index), spec) for index, cells in maps]
         true = np.array([len(boxes) for boxes in pictures.xyxy])
-        least = background(true, seen)
-        errors = count_errors(true, np.array([one.above(least).count for one in seen]))
+        least = background(true, seen, pictures.sites)
+        counts = np.array([one.above(least).count for one in seen])
+        errors, of_sites = count_errors(true, counts), error_of_sites(true, counts, pictures.sites)
         metrics = {
+            "mae_of_sites": of_sites,
             "mae": errors.overall.mae,
             "bias": errors.overall.bias,
-            "balanced_mae": errors.balanced_mae,
             "background": least,
         }
         metrics |= {f"mae_{name}": one.mae for name, one in errors.bins.items() if one.pictures}
-        return Evaluation(-errors.balanced_mae, metrics)
+        return Evaluation(-of_sites, metrics)
 
     def picture(self, network: nn.Module, device: torch.device, folder: Path) -> None:
         """A sheet of training scenes with their points, and of held-out pictures, the fullest among them, with both."""

@@ -23,6 +23,7 @@ from data.readers.detectionset import DetectionSet, as_fish, joined_detections
 from data.sampling import hold_out, spread_over_clips
 from models.detector import BoxTargets
 from models.segmenter import MASK_STRIDE, MaskTargets
+from training.augmentation.emptied import FRAMES, emptied
 from training.augmentation.policies import varied
 from training.augmentation.scenes import LabelledPicture, SceneAugmenter
 from training.augmentation.windows import Pose, moved_mask, pose_matrix
@@ -63,6 +64,7 @@ class SceneBatches(Dataset[SceneBatch]):
         self.size_wh = recipe.scene_wh
         self.mixing = SceneAugmenter(recipe.augmentation, self.size_wh)
         self.plain = SceneAugmenter(plain, self.size_wh)
+        self.emptied = recipe.augmentation.emptied
 
     def __len__(self) -> int:
         return len(self.plans)
@@ -82,7 +84,20 @@ class SceneBatches(Dataset[SceneBatch]):
         def another() -> LabelledPicture:
             return labelled(self.pictures, int(rng.integers(len(self.pictures))), self.size_wh)
 
-        return [augmenter.scene(another, labelled(self.pictures, int(i), self.size_wh)) for i in plan.indices]
+        chance = np.random.default_rng([plan.seed, 3])
+        return [augmenter.scene(another, self._first(int(index), chance)) for index in plan.indices]
+
+    def _first(self, index: int, chance: np.random.Generator) -> LabelledPicture:
+        """The picture that a scene begins with, or its clip without what moves."""
+        picture = labelled(self.pictures, index, self.size_wh)
+        if chance.random() >= self.emptied or not picture.exhaustive:
+            return picture
+        alike = self.pictures.clips == self.pictures.clips[index]
+        clip = np.flatnonzero(alike & (self.pictures.sizes_wh == self.pictures.sizes_wh[index]).all(axis=1))
+        if len(clip) < FRAMES:
+            return picture
+        frames = chance.choice(clip, FRAMES, replace=False)
+        return emptied(picture, [labelled(self.pictures, int(at), self.size_wh).image for at in frames])
 
 
 def labelled(pictures: DetectionSet, index: int, size_wh: tuple[int, int]) -> LabelledPicture:
