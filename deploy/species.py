@@ -156,20 +156,21 @@ def export_species(
 
 
 @torch.no_grad()
-def embedded(network: SpeciesNetwork, inputs: NDArray[np.float32]) -> torch.Tensor:
-    """(N, F) float32 features of network inputs, in evaluation."""
+def looked_at(network: SpeciesNetwork, inputs: NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, F) features and (N, L) looks, float32, of network inputs, in evaluation."""
     network.eval()
-    return torch.cat([network.embed(part) for part in torch.from_numpy(inputs).split(_SCORING_BATCH)])
+    parts = [network.looks(part) for part in torch.from_numpy(inputs).split(_SCORING_BATCH)]
+    return torch.cat([features for features, _ in parts]), torch.cat([looks for _, looks in parts])
 
 
 @torch.no_grad()
 def measured_familiarity(network: SpeciesNetwork, data: SpeciesDeployData) -> tuple[Familiarity, NDArray[np.float32]]:
     """The familiarity of a trained network, and what it is (M, 1) for held-out crops without their own species."""
-    familiarity = Familiarity(embedded(network, data.train), torch.from_numpy(data.train_labels))
-    features, labels = embedded(network, data.held), torch.from_numpy(data.held_labels)
+    familiarity = Familiarity(looked_at(network, data.train)[1], torch.from_numpy(data.train_labels))
+    (features, looks), labels = looked_at(network, data.held), torch.from_numpy(data.held_labels)
     logits = network.classifier(features)
-    familiarity.settle(features, logits)
-    return familiarity, familiarity.without(features, logits, labels).numpy()
+    familiarity.settle(looks, logits)
+    return familiarity, familiarity.without(looks, logits, labels).numpy()
 
 
 @dataclass(frozen=True)
@@ -349,8 +350,8 @@ numbers lean towards the model. A test on other fish follows below where one was
         calibration=f"""\
 Logits are divided by a temperature of {fitted.temperature:.3f}; expected calibration error (15 bins) of a forced
 choice: {fitted.ece_before:.4f} before, {fitted.ece_after:.4f} after. Familiarity f adds the energy log(sum of
-exp(logits)) and the greatest cosine between a crop's features and a prototype of a species, each over its deviation on
-held-out crops; a fish is known with the probability
+exp(logits)) and the mean cosine between how a crop looks in the middle of the network and the three nearest prototypes
+of the species, each over its deviation on held-out crops; a fish is known with the probability
 1 / (1 + exp(-({fitted.known_scale:.3f} f + {fitted.known_shift:.3f}))), fitted to crops with and without their own
 species (Platt 1999). Below {fitted.threshold:.4f} it is called unknown: this rejects {fitted.rejected:.1%} of held-out
 known crops.""",

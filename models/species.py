@@ -1,7 +1,8 @@
 """Species networks: crops of fish (N, 3, H, W) -> logits of the species, and how familiar each crop looks.
 
-A backbone turns a crop into features, a linear layer turns those into logits. How near the features lie to those of
-the training crops says how familiar a fish looks (`Familiarity`); it is measured after training, not learnt.
+A backbone turns a crop into features, a linear layer turns those into logits. How near the maps before the features
+lie to those of the training crops says how familiar a fish looks (`Familiarity`); it is measured after training, not
+learnt.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from torch.nn import functional
 from models.blocks import ConvNormAct, DropBlock, Residual
 from models.yolox import Backbone
 
-PROTOTYPES: Final = 8
+PROTOTYPES: Final = 32
+_NEAREST: Final = 3
 _ROUNDS: Final = 10
 
 
@@ -29,13 +31,23 @@ class SpeciesNetwork(nn.Module):
         classes: Number of species.
         dropout: Rate before the linear layer.
         view: Share of a crop's sides, about its middle, that is looked at: beyond is sea and rock.
+        maps: Names of the backbone's modules whose maps say how a fish looks, see `looks`.
     """
 
-    def __init__(self, backbone: nn.Module, width: int, classes: int, dropout: float = 0.2, view: float = 1.0) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        width: int,
+        classes: int,
+        dropout: float = 0.2,
+        view: float = 1.0,
+        maps: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         if not 0.25 <= view <= 1:
             raise TypeError(f"view {view} is not from 0.25 to 1")
         self.view = view
+        self.maps = tuple(maps)
         self.backbone = backbone
         self.norm = nn.BatchNorm1d(width)
         self.dropout = nn.Dropout(dropout)
@@ -47,6 +59,27 @@ class SpeciesNetwork(nn.Module):
         top, left = round(height * (1 - self.view) / 2), round(width * (1 - self.view) / 2)
         return self.norm(self.backbone(crops[:, :, top : height - top, left : width - left]))
 
+    def looks(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 3, H, W) -> (N, width) features and (N, L) looks: the means over the backbone's `maps`, or the features.
+
+        What the last layers keep is what tells the species apart that they learnt. How a fish of another species looks
+        is still seen before them.
+        """
+        if not self.maps:
+            features = self.embed(crops)
+            return features, features
+        seen: list[Tensor] = []
+        hooks = [
+            self.backbone.get_submodule(name).register_forward_hook(lambda *told: seen.append(told[2].mean(dim=(2, 3))))
+            for name in self.maps
+        ]
+        try:
+            features = self.embed(crops)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return features, torch.cat(seen, dim=1)
+
     def forward(self, crops: Tensor) -> Tensor:
         """(N, 3, H, W) -> logits (N, classes)."""
         return self.classifier(self.dropout(self.embed(crops)))
@@ -56,62 +89,67 @@ class Familiarity(nn.Module):
     """How much a crop looks like those of the training fish: the higher, the more.
 
     Two signs, each less its mean over its deviation on held-out known crops, and added: the energy log(sum of
-    exp(logits)) (Liu et al.: Energy-based out-of-distribution detection, NeurIPS 2020), and the greatest cosine, about
-    the centre of all species, between the features and a prototype. A species has up to `PROTOTYPES`, the middles of
-    its training crops' features grouped by k-means. Neither sign alone was as good on species held out of training.
+    exp(logits)) (Liu et al.: Energy-based out-of-distribution detection, NeurIPS 2020), and the mean cosine between the
+    crop's looks and the `_NEAREST` prototypes nearest to it (as in Sun et al.: Out-of-distribution detection with deep
+    nearest neighbors, ICML 2022), each look less its mean over its deviation on the training crops. A species has up to
+    `PROTOTYPES`, the middles of its training crops' looks grouped by k-means.
 
     Args:
-        features: (N, F) of training crops.
+        looks: (N, L) of training crops, see `SpeciesNetwork.looks`.
         labels: (N,) their species, 0 to C - 1, each at least once.
     """
 
     centre: Tensor
+    scales: Tensor
     prototypes: Tensor
-    offsets: Tensor
     owners: Tensor
     means: Tensor
     deviations: Tensor
 
-    def __init__(self, features: Tensor, labels: Tensor) -> None:
+    def __init__(self, looks: Tensor, labels: Tensor) -> None:
         super().__init__()
-        own = [features[labels == label] for label in range(int(labels.max()) + 1)]
-        centre = torch.stack([part.mean(dim=0) for part in own]).mean(dim=0)
-        groups = [_middles(functional.normalize(part - centre, dim=1), PROTOTYPES) for part in own]
+        centre = looks.mean(dim=0)
+        scales = 1 / looks.std(dim=0, correction=0).clamp(min=1e-6)
+        plain = functional.normalize((looks - centre) * scales, dim=1)
+        groups = [_middles(plain[labels == label], PROTOTYPES) for label in range(int(labels.max()) + 1)]
         prototypes = torch.cat(groups)
         self.register_buffer("centre", centre)
+        self.register_buffer("scales", scales)
         self.register_buffer("prototypes", prototypes)
-        self.register_buffer("offsets", prototypes @ centre)
         self.register_buffer("owners", torch.repeat_interleave(torch.tensor([len(group) for group in groups])))
         self.register_buffer("means", torch.zeros(2))
         self.register_buffer("deviations", torch.ones(2))
 
-    def settle(self, features: Tensor, logits: Tensor) -> None:
-        """Take means and deviations of the signs from held-out known crops: features (M, F) and logits (M, C)."""
-        signs = torch.cat([_energy(logits), self.cosines(features).amax(dim=1, keepdim=True)], dim=1)
+    def settle(self, looks: Tensor, logits: Tensor) -> None:
+        """Take means and deviations of the signs from held-out known crops: looks (M, L) and logits (M, C)."""
+        signs = torch.cat([_energy(logits), _nearest(self.cosines(looks))], dim=1)
         self.means.copy_(signs.mean(dim=0))
         self.deviations.copy_(signs.std(dim=0, correction=0).clamp(min=1e-6))
 
-    def cosines(self, features: Tensor) -> Tensor:
-        """(N, F) -> (N, P) cosine to each prototype.
+    def cosines(self, looks: Tensor) -> Tensor:
+        """(N, L) -> (N, P) cosine to each prototype."""
+        away = (looks - self.centre) * self.scales
+        # The division comes last: before it all looks have about the same range, whoever quantizes the product.
+        return (away @ self.prototypes.T) / away.square().sum(dim=1, keepdim=True).clamp(min=1e-12).sqrt()
 
-        The product comes first, so that whoever quantizes it takes features as they are, like the classifier.
-        """
-        lengths = (features - self.centre).square().sum(dim=1, keepdim=True).clamp(min=1e-12).sqrt()
-        return (features @ self.prototypes.T - self.offsets) / lengths
+    def forward(self, looks: Tensor, logits: Tensor) -> Tensor:
+        """(N, L) and (N, C) -> (N, 1)."""
+        return self._joined(_energy(logits), _nearest(self.cosines(looks)))
 
-    def forward(self, features: Tensor, logits: Tensor) -> Tensor:
-        """(N, F) and (N, C) -> (N, 1)."""
-        return self._joined(_energy(logits), self.cosines(features).amax(dim=1, keepdim=True))
-
-    def without(self, features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    def without(self, looks: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         """(N, 1) as if each crop's own species, labels (N,), had neither a logit nor prototypes."""
         others = logits.masked_fill(functional.one_hot(labels, logits.shape[1]).bool(), -torch.inf)
-        near = self.cosines(features).masked_fill(self.owners[None] == labels[:, None], -1.0)
-        return self._joined(_energy(others), near.amax(dim=1, keepdim=True))
+        near = self.cosines(looks).masked_fill(self.owners[None] == labels[:, None], -1.0)
+        return self._joined(_energy(others), _nearest(near))
 
     def _joined(self, energy: Tensor, nearest: Tensor) -> Tensor:
         signs = energy - self.means[0], nearest - self.means[1]
         return signs[0] / self.deviations[0] + signs[1] / self.deviations[1]
+
+
+def _nearest(cosines: Tensor) -> Tensor:
+    """(N, P) -> (N, 1) mean of the greatest."""
+    return cosines.topk(min(_NEAREST, cosines.shape[1]), dim=1).values.mean(dim=1, keepdim=True)
 
 
 def _energy(logits: Tensor) -> Tensor:
@@ -145,9 +183,9 @@ class FamiliarSpecies(nn.Module):
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 3, H, W) -> logits (N, C) and familiarity (N, 1)."""
-        features = self.network.embed(crops)
+        features, looks = self.network.looks(crops)
         logits = self.network.classifier(features)
-        return logits, self.familiarity(features, logits)
+        return logits, self.familiarity(looks, logits)
 
 
 class ResidualBackbone(nn.Module):
@@ -211,15 +249,22 @@ def yolox(classes: int, dropout: float = 0.2, view: float = 1.0) -> SpeciesNetwo
     return SpeciesNetwork(YoloxBackbone(), YoloxBackbone.width, classes, dropout, view)
 
 
-def from_timm(layout: str, classes: int, dropout: float = 0.2, view: float = 1.0, **options: Any) -> SpeciesNetwork:
+def from_timm(
+    layout: str,
+    classes: int,
+    dropout: float = 0.2,
+    view: float = 1.0,
+    maps: Sequence[str] = (),
+    **options: Any,
+) -> SpeciesNetwork:
     """A species network on a backbone of the package timm, fresh weights; the options are those of its layout."""
     import timm  # noqa: PLC0415 - takes a second, and only these networks need it
 
-    return _on(timm.create_model(layout, pretrained=False, num_classes=0, **options), classes, dropout, view)
+    return _on(timm.create_model(layout, pretrained=False, num_classes=0, **options), classes, dropout, view, maps)
 
 
-def _on(backbone: nn.Module, classes: int, dropout: float, view: float) -> SpeciesNetwork:
+def _on(backbone: nn.Module, classes: int, dropout: float, view: float, maps: Sequence[str] = ()) -> SpeciesNetwork:
     backbone.eval()
     with torch.no_grad():
         width = backbone(torch.zeros(1, 3, 64, 64)).shape[1]
-    return SpeciesNetwork(backbone.train(), width, classes, dropout, view)
+    return SpeciesNetwork(backbone.train(), width, classes, dropout, view, maps)

@@ -83,7 +83,9 @@ _SPECIES_NETWORKS: Final[Mapping[str, Callable[..., nn.Module]]] = MappingProxyT
     {
         "crop-residual": partial(_species, "residual"),
         "crop-yolox": partial(_species, "yolox"),
-        "crop-efficientnet-lite0": partial(_species, "from_timm", "tf_efficientnet_lite0"),
+        "crop-efficientnet-lite0": partial(
+            _species, "from_timm", "tf_efficientnet_lite0", maps=("blocks.3", "blocks.4", "blocks.5")
+        ),
         "crop-mobilenetv2": partial(_species, "from_timm", "mobilenetv2_100"),
         "crop-mobilenetv3-small": partial(_species, "from_timm", "mobilenetv3_small_100"),
         "crop-ghostnet": partial(_species, "from_timm", "ghostnet_100"),

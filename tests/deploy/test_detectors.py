@@ -191,9 +191,9 @@ def test_the_first_way_that_is_near_enough_is_taken(tmp_path, data):
     done = quantize_openvino(tmp_path / "net.onnx", data.calibration[:2], lambda _: 0.9, 0.9 + ENOUGH / 2)
     assert done.measured == {"all convolutions": 0.9}
     assert b"FakeQuantize" in done.model.graph
-    answers = iter([0.1, 0.5, 0.3])
+    answers = iter([0.1, 0.2, 0.5, 0.3])
     done = quantize_openvino(tmp_path / "net.onnx", data.calibration[:2], lambda _: next(answers), 0.9)
-    assert list(done.measured.values()) == [0.1, 0.5, 0.3]
+    assert list(done.measured.values()) == [0.1, 0.2, 0.5, 0.3]
     assert done.measured[done.method] == 0.5
 
 
@@ -207,9 +207,12 @@ def quantized_convolutions(made):
 def test_the_careful_way_leaves_the_last_convolution_in_float(tmp_path, data):
     (tmp_path / "net.onnx").write_bytes(graph_bytes(tmp_path))
     plain = quantize_openvino(tmp_path / "net.onnx", data.calibration[:2], lambda _: 1.0, 1.0).model
-    answers = iter([0.1, 0.2, 0.3])
+    answers = iter([0.1, 0.2, 0.2, 0.3])
     careful = quantize_openvino(tmp_path / "net.onnx", data.calibration[:2], lambda _: next(answers), 1.0).model
+    answers = iter([0.1, 0.3, 0.2, 0.2])
+    first = quantize_openvino(tmp_path / "net.onnx", data.calibration[:2], lambda _: next(answers), 1.0).model
     assert quantized_convolutions(plain) == (2, 2)
+    assert quantized_convolutions(first) == (0, 2)
     assert quantized_convolutions(careful) == (1, 2)
 
 

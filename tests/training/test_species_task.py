@@ -168,20 +168,34 @@ def test_a_run_learns_the_drawn_fish(root: Path, tmp_path: Path, monkeypatch: py
     }
 
 
-def test_familiarity_adds_energy_and_the_nearest_prototype() -> None:
+def test_familiarity_adds_energy_and_the_nearest_prototypes() -> None:
     torch.manual_seed(0)
-    features, labels = torch.randn(60, 5) + 3, torch.arange(60) % 3
-    familiarity = Familiarity(features, labels)
-    assert familiarity.prototypes.shape == (24, 5)
-    seen, logits = torch.randn(7, 5) + 3, torch.randn(7, 3)
-    near = functional.cosine_similarity((seen - familiarity.centre)[:, None], familiarity.prototypes[None], dim=2)
-    expected = logits.exp().sum(dim=1).log() + near.amax(dim=1)
+    looks, labels = torch.randn(120, 5) * torch.tensor([1.0, 2, 3, 4, 50]) + 3, torch.arange(120) % 3
+    familiarity = Familiarity(looks, labels)
+    assert familiarity.prototypes.shape == (96, 5)
+    seen, logits = looks[:7] + 0.1, torch.randn(7, 3)
+    plain = (seen - looks.mean(dim=0)) / looks.std(dim=0, correction=0)
+    near = functional.cosine_similarity(plain[:, None], familiarity.prototypes[None], dim=2)
+    expected = logits.exp().sum(dim=1).log() + near.sort(dim=1).values[:, -3:].mean(dim=1)
     torch.testing.assert_close(familiarity(seen, logits)[:, 0], expected, atol=1e-4, rtol=1e-4)
     familiarity.settle(seen, logits)
     settled = familiarity(seen, logits)
     assert abs(float(settled.mean())) < 1e-5
     own = torch.tensor([0, 1, 2, 0, 1, 2, 0])
     assert (familiarity.without(seen, logits, own) < settled).all()
+
+
+def test_looks_are_the_means_of_maps_before_the_features() -> None:
+    torch.manual_seed(0)
+    network = zoo.build("crop-efficientnet-lite0", classes=3).eval()
+    assert isinstance(network, SpeciesNetwork)
+    with torch.no_grad():
+        features, looks = network.looks(torch.randn(2, 3, 64, 64))
+    assert features.shape == (2, 1280)
+    assert looks.shape == (2, 80 + 112 + 192)
+    plain = zoo.build("crop-residual", classes=3).eval()
+    assert isinstance(plain, SpeciesNetwork)
+    assert torch.equal(*plain.looks(torch.randn(2, 3, 64, 64)))
 
 
 def test_training_crops_are_more_familiar_than_others() -> None:
@@ -258,7 +272,8 @@ def test_a_backbone_starts_from_an_exported_model(name: str, tmp_path: Path) -> 
     source(crops)  # batch norms with statistics of their own
     source.eval()
     target.eval()
-    whole = FamiliarSpecies(source, Familiarity(torch.rand(6, source.classifier.in_features), torch.arange(6) % 3))
+    with torch.no_grad():
+        whole = FamiliarSpecies(source, Familiarity(source.looks(crops)[1], torch.arange(8) % 3))
     write_graph(whole, species_graph(FramePreprocessing(size_wh=(64, 64)), 3), tmp_path / "model.onnx")
     start_from(target, tmp_path / "model.onnx", crops)
     with torch.no_grad():
