@@ -25,8 +25,8 @@ from training.tasks.species import SpeciesTask
 SHIPPED: Final = Path(__file__).resolve().parents[1] / "models" / "weights" / "species-int8"
 """The shipped model, whose backbone a new one starts from: it knows what a fish looks like."""
 RECIPE: Final = "species"
-_STEPS: Final = 900
-_MOST_EPOCHS: Final = 300
+_STEPS: Final = 300
+_MOST_EPOCHS: Final = 100
 
 
 @dataclass(frozen=True)
