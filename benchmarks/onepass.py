@@ -10,7 +10,6 @@ The counter is the run `dense` under --runs, whose trunk is the shipped detector
 from __future__ import annotations
 
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from benchmarks.dense import SHIPPED as COUNTER
 from benchmarks.dense import by_counter, held_out, true_counts, unseen
 from benchmarks.sections import ROOT, Measure, Section, run
+from benchmarks.survey_speed import cost_of
 from data.count_metrics import count_errors
 from data.detection_metrics import score_detections
 from data.files import write_text
@@ -50,6 +50,7 @@ KEPT: Final = ROOT / "benchmarks" / "onepass.json"
 NUMBERS: Final = ROOT / "docs" / "onepass-numbers.md"
 PRECISIONS: Final[Mapping[EngineName, str]] = {"openvino": "int8", "onnxruntime": "float32"}
 ROUNDS: Final = 80
+_WARM_UPS: Final = 5
 LIKENESS_PICTURES: Final = 120
 
 
@@ -210,12 +211,9 @@ def _memory(way: str, engine: EngineName, folder: Path) -> float:
         "for _ in range(20):\n"
         "    for session, shape in both:\n"
         "        session.run(np.zeros((1, *shape), np.float32))\n"
-        "peak = [line for line in open('/proc/self/status') if line.startswith('VmHWM')]\n"
-        "print(int(peak[0].split()[1]) / 1024)\n"
     )
     files = [str(folder / name) for name in names]
-    words = [sys.executable, "-c", code, way, engine, *files, str(BOX_COUNTER), str(COUNTER)]
-    return float(subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT).stdout)
+    return cost_of([sys.executable, "-c", code, way, engine, *files, str(BOX_COUNTER), str(COUNTER)]).megabytes
 
 
 def accuracy(runs: Path) -> Section:
@@ -249,7 +247,6 @@ def accuracy(runs: Path) -> Section:
     return Section.of("Accuracy", note, columns, rows)
 
 
-_WARM_UPS: Final = 5
 SECTIONS: Final[dict[str, Measure]] = {"speed": speed, "accuracy": accuracy}
 
 

@@ -15,14 +15,13 @@ from deploy.detectors import engine_for
 from deploy.export import load_run
 from deploy.packing import Export, check_replaceable
 from deploy.runtime.engines import installed
-from deploy.runtime.spec import MODEL_FILE
 from deploy.species import deploy_data, export_species
 from training.loop import Run
 from training.recipe import SpeciesRecipe, load_recipe
 from training.run import recipe_at
 from training.tasks.species import SpeciesTask
 
-SHIPPED: Final = Path(__file__).resolve().parents[1] / "models" / "weights" / "species-int8"
+SHIPPED: Final = "species-int8"
 """The shipped model, whose backbone a new one starts from: it knows what a fish looks like."""
 RECIPE: Final = "species"
 _STEPS: Final = 300
@@ -56,7 +55,7 @@ def learn_species(
     """
     check_replaceable(to)
     taxa = None if taxonomy is None else Taxonomy.read(taxonomy)
-    own = (f"data.folder={folder.resolve()}", f"name={_slug(folder)}", f"start_from={SHIPPED / MODEL_FILE}")
+    own = (f"data.folder={folder.resolve()}", f"name={_slug(folder)}", f"start_from={SHIPPED}")
     recipe = load_recipe(recipe_at(RECIPE), (*own, *changes))
     if not isinstance(recipe, SpeciesRecipe):
         raise TypeError("the shipped recipe names no fish")

@@ -77,13 +77,9 @@ class DensityNet(Counter):
 
     def forward(self, images: Tensor) -> Tensor:
         """See `Counter`."""
-        return self.rates(self.backbone(images))
+        return self.rates(self.neck(*self.backbone(images))[0])
 
-    def rates(self, maps: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """As `forward`, of the maps of the backbone."""
-        return self.rates_at(self.neck(*maps)[0])
-
-    def rates_at(self, fine: Tensor) -> Tensor:
+    def rates(self, fine: Tensor) -> Tensor:
         """As `forward`, of the finest map of the neck."""
         return functional.softplus(self.rate(self.head(fine))[:, 0].float())
 

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from models.counting import DensityNet
 from models.yolox import YoloxNano, decoded, joint_logits
 
+_ALIKE = 1e-3  # share of the greatest value by which maps of the same trunk differ
+
 
 class OnePass(nn.Module):
     """A detector, and a counter whose trunk is the detector's: what both say, for the price of the detector and a head.
@@ -33,7 +35,7 @@ class OnePass(nn.Module):
         """(N, 3, H, W) -> boxes (N, A, 4), logits (N, A, classes), and objects in each cell (N, rows, columns)."""
         levels = self.detector.neck(*self.detector.backbone(images))
         raw = decoded([head(features) for head, features in zip(self.detector.heads, levels, strict=True)])
-        return raw.boxes, joint_logits(raw.objectness, raw.classes), self.counter.rates_at(levels[0])
+        return raw.boxes, joint_logits(raw.objectness, raw.classes), self.counter.rates(levels[0])
 
 
 @torch.no_grad()
@@ -42,6 +44,3 @@ def _same_trunk(detector: YoloxNano, counter: DensityNet) -> bool:
     noise = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 255
     fine, theirs = (whole.neck(*whole.backbone(noise))[0] for whole in (detector, counter))
     return torch.allclose(fine, theirs, atol=_ALIKE * float(fine.abs().max()))
-
-
-_ALIKE = 1e-3
