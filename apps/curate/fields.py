@@ -1,0 +1,62 @@
+"""What the fields of a dataset in FiftyOne are called: one sample a picture (or video) of a collection.
+
+`TRUTH` and the fields of predictions hold a Classification for kinds of whole pictures, else Detections. Every label
+carries `BY_KIND`, `BY_NAME`, `BY_WHEN`: its `data.curation.collection.Provenance`. A field of predictions is named by
+`prediction_field`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+TRUTH: Final = "ground_truth"
+"""What is held to be right: it is what an export writes."""
+ITEM: Final = "item"
+"""`Picture.id`."""
+PART: Final = "part"
+GROUP: Final = "group"
+COMPLETE: Final = "complete"
+
+BY_KIND: Final = "by_kind"
+BY_NAME: Final = "by_name"
+BY_WHEN: Final = "by_when"
+TRACK: Final = "track"
+
+DOUBT: Final = "doubt"
+"""0 to 1: how likely the label in `TRUTH` is wrong."""
+SUGGESTED: Final = "suggested"
+"""The class that a doubtful label should rather be."""
+HARDNESS: Final = "hardness"
+UNIQUENESS: Final = "uniqueness"
+REPRESENTATIVENESS: Final = "representativeness"
+DUPLICATE_OF: Final = "duplicate_of"
+"""`ITEM` of the first picture that this one repeats, exactly or nearly; absent for all others."""
+LEAK: Final = "leak"
+"""Whether it repeats, or shares its group with, a picture of another part."""
+BRIGHTNESS: Final = "brightness"
+"""Mean grey level, 0 to 1."""
+NEXT: Final = "next"
+"""Rank, from 1, among the pictures to label next."""
+
+ILLEGIBLE: Final = "illegible"
+RELABEL: Final = "relabel"
+ACCEPTED: Final = "accepted"
+CORRECTED: Final = "corrected"
+CHOSEN: Final = "next training set"
+TAGS: Final = (ILLEGIBLE, RELABEL, ACCEPTED, CORRECTED, CHOSEN)
+"""Tags that a person leaves on samples."""
+
+SIMILARITY: Final = "looks"
+"""Brain key of the search by similar pictures."""
+MAP: Final = "map"
+"""Brain key of the two-dimensional map of embeddings."""
+
+INFO: Final = "shankha"
+"""Key of the dataset's `info`: what the dataset was opened from."""
+
+
+def prediction_field(model: str) -> str:
+    """The field for what a model said: "digits-int8" -> "digits_int8"; a digit in front gets "model_" before it."""
+    name = re.sub(r"\W+", "_", model).strip("_").lower() or "model"
+    return name if name[0].isalpha() and name not in {TRUTH, ITEM, PART} else f"model_{name}"
