@@ -1,1 +1,1 @@
-"""Curation: data and predictions looked at in FiftyOne, labels put right, dataset folders made for the next training."""
+"""Curation: look at data and predictions in FiftyOne, put labels right, make dataset folders for the next training."""
