@@ -19,12 +19,11 @@ from data.catalogue import Dataset, RemoteFile, Sha256
 from data.download import Retries, Tick, check_space, download
 from data.errors import FileAccessError, InputError
 from data.files import sha256_of, write_text
+from data.stored import StoredFile, files_below, listed
 
 MANIFEST: Final = "shankha-data.json"
 FOLDER_VARIABLE: Final = "SHANKHA_DATA"
 _DOWNLOADS: Final = ".downloads"
-
-_LITTER: Final = frozenset({"Thumbs.db", "desktop.ini", "__MACOSX"})
 
 Watch = Callable[[str], Tick]
 """Makes the listener for one step of the work, given what the step is called."""
@@ -41,16 +40,6 @@ class Origin(BaseModel):
     sha256: Sha256
     known: bool
     """Whether the catalogue knew the hash; else it is the hash that was found."""
-
-
-class StoredFile(BaseModel):
-    """A file of the dataset's folder; `path` is relative to it, with forward slashes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    path: str
-    bytes: int
-    sha256: Sha256
 
 
 class Manifest(BaseModel):
@@ -126,7 +115,7 @@ def obtain(
             dataset=dataset.name,
             obtained=datetime.now(UTC).replace(microsecond=0),
             origins=origins,
-            files=tuple(_stored(staging, watch("hashing"))),
+            files=listed(staging, MANIFEST, watch("hashing")),
         )
         write_text(staging / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
         if folder.exists():
@@ -190,7 +179,7 @@ def _from_mirror(dataset: Dataset, mirror: Path) -> list[_Taken]:
     below = [mirror / dataset.folder, mirror / dataset.name]
     place = next((folder for folder in below if folder.is_dir()), mirror)
     if not dataset.files:
-        names = [path.relative_to(place).as_posix() for path in files_below(place)]
+        names = [path.relative_to(place).as_posix() for path in files_below(place, MANIFEST)]
         if not names:
             raise InputError(place, "holds no files", expected=f"the files of {dataset.name}")
         return [_Taken(place / name, name, str(place / name), None, ours=False) for name in names]
@@ -227,26 +216,3 @@ def _put(taken: _Taken, target: Path, size: int) -> None:
         return
     check_space(target.parent, size)
     shutil.copyfile(taken.path, target)
-
-
-def files_below(folder: Path) -> list[Path]:
-    """Every file of a dataset's folder, sorted, without the manifest and what operating systems leave behind."""
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not _is_litter(name))
-        found += [Path(place) / name for name in sorted(names) if not _is_litter(name)]
-    return [path for path in found if path != folder / MANIFEST]
-
-
-def _is_litter(name: str) -> bool:
-    return name.startswith(".") or name in _LITTER
-
-
-def _stored(folder: Path, tick: Tick) -> list[StoredFile]:
-    stored, done = [], 0
-    for path in files_below(folder):
-        size = path.stat().st_size
-        stored.append(StoredFile(path=path.relative_to(folder).as_posix(), bytes=size, sha256=sha256_of(path)))
-        done += size
-        tick(done, None)
-    return stored

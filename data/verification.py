@@ -11,9 +11,9 @@ from typing import Final
 from data.catalogue import Dataset, load_catalogue
 from data.download import Tick
 from data.errors import ArgumentError, FileAccessError, InputError, ShankhaError
-from data.files import sha256_of
 from data.readers import DetectionSet, DigitSet, Problem, read_detections, read_digits
-from data.store import MANIFEST, Manifest, Watch, files_below, read_manifest, unwatched
+from data.store import MANIFEST, Manifest, Watch, read_manifest, unwatched
+from data.stored import compare
 
 _SPLITS = ("train", "val", "test")
 _READERS: Final[Mapping[str, Callable[[Path, str | None], DigitSet | DetectionSet]]] = MappingProxyType(
@@ -84,33 +84,15 @@ def verify(folder: Path, watch: Watch = unwatched) -> Verification:
     if not (folder / MANIFEST).is_file():
         return Verification(str(folder), None, 0, _read_unlisted(folder, watch))
     manifest = read_manifest(folder)
-    missing, changed, extra = _compare(folder, manifest, watch)
+    found = compare(folder, manifest.files, MANIFEST, watch("hashing"))
+    changed = tuple(Problem(*one) for one in found.changed)
     entry = next((dataset for dataset in load_catalogue() if dataset.name == manifest.dataset), None)
     if entry:
         changed += tuple(_foreign_origins(manifest, entry))
     contents = _read_known(folder, entry.reader, watch) if entry and entry.reader else Contents()
-    return Verification(str(folder), manifest.dataset, len(manifest.files), contents, missing, changed, extra)
-
-
-def _compare(
-    folder: Path, manifest: Manifest, watch: Watch
-) -> tuple[tuple[str, ...], tuple[Problem, ...], tuple[str, ...]]:
-    """Missing, changed and extra files."""
-    missing, changed, done = [], [], 0
-    tick, total = watch("hashing"), sum(file.bytes for file in manifest.files)
-    for file in manifest.files:
-        path = folder / file.path
-        if not path.is_file():
-            missing.append(file.path)
-        elif path.stat().st_size != file.bytes:
-            changed.append(Problem(file.path, f"has {path.stat().st_size:,} bytes, not {file.bytes:,}"))
-        elif sha256_of(path) != file.sha256:
-            changed.append(Problem(file.path, "has another content"))
-        done += file.bytes
-        tick(done, total)
-    known = {file.path for file in manifest.files}
-    there = [path.relative_to(folder).as_posix() for path in files_below(folder)]
-    return tuple(missing), tuple(changed), tuple(path for path in there if path not in known)
+    return Verification(
+        str(folder), manifest.dataset, len(manifest.files), contents, found.missing, changed, found.extra
+    )
 
 
 def _foreign_origins(manifest: Manifest, entry: Dataset) -> Iterator[Problem]:

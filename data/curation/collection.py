@@ -5,44 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from data.masks import Mask
+from data.provenance import WHOLE_PICTURE, Kind, Part, Provenance, Speaker, now
 from data.readers.digitset import Problem
 
-Kind = Literal["digits", "species", "detection", "segmentation"]
-"""One digit a picture; one fish a picture; boxes in pictures; outlines in pictures."""
-WHOLE_PICTURE: Final = ("digits", "species")
-"""The kinds whose labels speak of the picture as a whole."""
-Part = Literal["train", "val", "test", ""]
-"""What a picture is for; "" where nobody has said so."""
-Speaker = Literal["source", "model", "person"]
-"""The dataset that a label came with, a network, or someone who looked at it."""
-
-
-class Provenance(BaseModel):
-    """Who said something.
-
-    `name` is that of the dataset, the artifact or the person; `when` is a time in UTC ("2026-11-22T20:15:03Z"), empty
-    where it is not known.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kind: Speaker
-    name: Annotated[str, Field(min_length=1)]
-    when: Annotated[str, Field(pattern=r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)?$")] = ""
-
-
-def now() -> str:
-    """The present second in UTC, as `Provenance.when` has it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+__all__ = [
+    "WHOLE_PICTURE",
+    "Collection",
+    "Kind",
+    "Label",
+    "Part",
+    "Picture",
+    "Provenance",
+    "Speaker",
+    "now",
+]
 
 
 @dataclass(frozen=True)
