@@ -6,21 +6,19 @@ numbers in a later survey; what was seen in a frame stays. The last decision abo
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import getpass
-import json
-import os
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from apps.fish.naming import HISTORY
 from apps.fish.records import Observations
-from data.errors import FileAccessError, InputError, validation_faults
+from data.errors import InputError
+from data.journal import Journal
 
 UNKNOWN_FISH: Final = "unknown"
 """Settled: a fish, of a species that nobody can tell."""
@@ -88,26 +86,16 @@ class History:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / HISTORY
-        self.decisions: tuple[Decision, ...] = ()
-        self._whole = 0
-        self.refresh()
+        self._journal = Journal(self.path, Decision, cure="mend the line, or move the file away and review anew")
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """All that was written and taken back, the oldest first."""
+        return self._journal.entries
 
     def refresh(self) -> None:
-        """Read what was added since; errors as above.
-
-        A last line that was broken off was never confirmed to anybody: it is passed over, and cut off before the next
-        is written.
-        """
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
-            content = b""
-        except OSError as error:
-            cure = "check the rights to it"
-            raise FileAccessError(self.path, f"cannot be read ({error.strerror})", cure=cure) from error
-        self._whole = content.rfind(b"\n") + 1
-        lines = content[: self._whole].split(b"\n")[:-1]
-        self.decisions = tuple(self._read(number, line) for number, line in enumerate(lines, 1))
+        """Read what was added since; errors as above."""
+        self._journal.refresh()
 
     def answer(self, fish: FishKey) -> str:
         """What holds of a fish: the last decision about it."""
@@ -123,9 +111,7 @@ class History:
         self.refresh()
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         decision = Decision(time=now, who=_user(), fish=fish, before=self.answer(fish), after=answer, undo=undo)
-        line = json.dumps(decision.model_dump(mode="json", by_alias=True), ensure_ascii=False) + "\n"
-        self._append(line.encode())
-        self.decisions += (decision,)
+        self._journal.append(decision)
         return decision
 
     def undo(self) -> Decision | None:
@@ -159,30 +145,6 @@ class History:
             some = ", ".join(sorted(of)[:3])
             cure = "move it to the results that it belongs to"
             raise InputError(self.path, f"is the history of another survey (of {some})", cure=cure)
-
-    def _read(self, number: int, line: bytes) -> Decision:
-        try:
-            return Decision.model_validate_json(line)
-        except ValidationError as error:
-            cure = "mend the line, or move the file away and review anew"
-            raise InputError(self.path, f"line {number} is damaged ({validation_faults(error)})", cure=cure) from error
-
-    def _append(self, line: bytes) -> None:
-        try:
-            if self.path.exists() and self.path.stat().st_size > self._whole:
-                os.truncate(self.path, self._whole)
-            with self.path.open("ab", buffering=0) as stream:
-                written = stream.write(line)
-                if written != len(line):
-                    raise OSError(None, "the disk is full")
-                os.fsync(stream.fileno())
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.truncate(self.path, self._whole)
-            cure = "free some space or check the rights to it; what was decided before is kept"
-            fault = f"cannot be written ({error.strerror or error})"
-            raise FileAccessError(self.path, fault, cure=cure) from error
-        self._whole += len(line)
 
 
 def answers_of(seen: Observations, files: Sequence[str], decisions: Iterable[Decision]) -> dict[int, str]:
