@@ -13,13 +13,13 @@ from apps.fish.clips import window, write_clip
 from apps.fish.counts import Sighting, SpeciesCounts
 from apps.fish.dense import dense_counts
 from apps.fish.footage import FootageProblem, SampledFrame
-from apps.fish.footage.excerpts import frame_at, frames_between
 from apps.fish.naming import folder_name
 from apps.fish.pictures import write_frame, write_marked, write_points
 from apps.fish.results import DeploymentResult
 from apps.fish.sights import Sights
 from data.errors import FileAccessError, InputError, ShankhaError
 from data.files import write_text
+from data.footage.excerpts import frame_at, frames_between
 
 EVIDENCE: Final = "evidence.json"
 DENSE: Final = "maxn-by-points.jpg"

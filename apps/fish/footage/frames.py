@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
 from apps.fish.footage.problems import FootageProblem
-from data.preprocess import Image
 
 _COPY: Final = "copy the file again from the camera's card"
-
-
-@dataclass(frozen=True)
-class SampledFrame:
-    """One frame of a file.
-
-    `image` is (H, W, 3) BGR uint8, upright. `frame` is its 0-based number in the file, in the order of display; frames
-    that are too damaged to decode keep their numbers. `seconds` is its timestamp, 0 at the file's first frame.
-    """
-
-    image: Image
-    frame: int
-    seconds: float
 
 
 class Tally(BaseModel):

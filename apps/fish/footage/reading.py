@@ -9,11 +9,11 @@ from typing import Final
 
 from av.video.frame import VideoFrame
 
-from apps.fish.footage.decoding import Decoder, clock_for, packets_from_keyframe
-from apps.fish.footage.frames import ChapterAccount, ResumePoint, SampledFrame, Tally
+from apps.fish.footage.frames import ChapterAccount, ResumePoint, Tally
 from apps.fish.footage.sampling import Sampling
-from apps.fish.footage.video import VideoFile
 from data.errors import InputError
+from data.footage.decoding import Decoder, clock_for, packets_from_keyframe
+from data.footage.video import SampledFrame, VideoFile
 from data.preprocess import Image
 
 _UNEVEN: Final = 1.5

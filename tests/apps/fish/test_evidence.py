@@ -14,9 +14,9 @@ from apps.fish.clips import annotated, write_clip
 from apps.fish.drawing import Mark, bgr_of, draw_caption, draw_marks, fitting, sized
 from apps.fish.evidence import EVIDENCE, clock, evidence_list, write_evidence
 from apps.fish.footage import SampledFrame
-from apps.fish.footage.excerpts import frames_between
 from apps.fish.sights import Sights
 from apps.pictures import line_of_text
+from data.footage.excerpts import frames_between
 from tests.apps.fish import blobs
 from tests.apps.fish.results import boxes_at, published, result_of
 

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.fish.footage.excerpts import frame_at, frames_between
-from apps.fish.footage.frames import ChapterAccount, ResumePoint, SampledFrame
+from apps.fish.footage.frames import ChapterAccount, ResumePoint
 from apps.fish.footage.reading import ChapterReader
 from apps.fish.footage.sampling import parse_sampling
 from data.errors import InputError
+from data.footage.excerpts import frame_at, frames_between
+from data.footage.video import SampledFrame
 from tests.apps.fish.videos import ENCODINGS, Encoding, number_in, picture, uneven, write_video
 
 NAMES = [encoding.name for encoding in ENCODINGS]

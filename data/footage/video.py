@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,19 @@ _TRANSPORT_PACKETS: Final = (188, 192, 204)
 """Bytes of a packet of a transport stream: broadcast, AVCHD camera, with error correction."""
 _UNSPECIFIED: Final = frozenset({0, 2, 3})
 _HD_HEIGHT: Final = 720
+
+
+@dataclass(frozen=True)
+class SampledFrame:
+    """One frame of a file.
+
+    `image` is (H, W, 3) BGR uint8, upright. `frame` is its 0-based number in the file, in the order of display; frames
+    that are too damaged to decode keep their numbers. `seconds` is its timestamp, 0 at the file's first frame.
+    """
+
+    image: Image
+    frame: int
+    seconds: float
 
 
 class VideoFile:
@@ -107,11 +121,11 @@ class VideoFile:
         """Frames of an index from one time of decoding to another, that one left out."""
         return sum(low <= entry.timestamp < high and not entry.is_discard for entry in self.stream.index_entries)
 
-    def key(self, packet: Packet) -> int | None:
+    def key(self, packet: Packet[VideoStream]) -> int | None:
         """The timestamp that places a packet's frame."""
         return packet.dts if self.in_order or packet.pts is None else packet.pts
 
-    def packets(self) -> Iterator[Packet]:
+    def packets(self) -> Iterator[Packet[VideoStream]]:
         """The stream's packets that hold a frame, from where the file stands; what cannot be read is counted."""
         failures = 0
         while not self.broken_off:
@@ -130,7 +144,7 @@ class VideoFile:
             else:
                 return
 
-    def decode(self, packet: Packet | None) -> list[VideoFrame] | None:
+    def decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame] | None:
         """The frames that come out when the packet goes in, None going in at the end; None where it is refused."""
         try:
             return self.stream.codec_context.decode(packet)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.fish.footage.clock import FrameClock
+from data.footage.clock import FrameClock
 
 
 def fed(keys: list[int | None], **options: bool) -> FrameClock:

@@ -8,9 +8,10 @@ from typing import Final
 
 from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
-from apps.fish.footage.clock import FrameClock
-from apps.fish.footage.video import VideoFile
+from data.footage.clock import FrameClock
+from data.footage.video import VideoFile
 
 _SEEK_BACK: Final = (0.0, 1.0, 5.0, 20.0)
 """Seconds before the wanted frame at which a keyframe is looked for: containers land before or after what they say."""
@@ -37,7 +38,7 @@ class Decoder:
         self.keyframes_only = keyframes_only
         self.damaged = 0
 
-    def frames(self, packets: Iterable[Packet]) -> Generator[tuple[VideoFrame, int], None, None]:
+    def frames(self, packets: Iterable[Packet[VideoStream]]) -> Generator[tuple[VideoFrame, int], None, None]:
         """Every frame, in the order of display, with the number of wanted frames that are missing before it."""
         decoded = self._keyframes(packets) if self.keyframes_only else self._all(packets)
         for frame in decoded:
@@ -45,14 +46,14 @@ class Decoder:
             if missing is not None:
                 yield frame, missing
 
-    def _all(self, packets: Iterable[Packet]) -> Iterator[VideoFrame]:
+    def _all(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[VideoFrame]:
         for packet in packets:
             key = self.video.key(packet)
             self.clock.packet(key, keyframe=packet.is_keyframe, duration=packet.duration or 0)
             yield from self._decoded(packet, key)
         yield from self._flushed()
 
-    def _keyframes(self, packets: Iterable[Packet]) -> Iterator[VideoFrame]:
+    def _keyframes(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[VideoFrame]:
         """A keyframe waits for the packets that are stored after it and shown before it: they count in its number."""
         waiting: list[VideoFrame] = []
         for packet in packets:
@@ -66,7 +67,7 @@ class Decoder:
         yield from waiting
         yield from self._flushed()
 
-    def _decoded(self, packet: Packet, key: int | None) -> list[VideoFrame]:
+    def _decoded(self, packet: Packet[VideoStream], key: int | None) -> list[VideoFrame]:
         frames = self.video.decode(packet)
         if frames is None:
             self.clock.refuse(key)
@@ -86,7 +87,7 @@ class Decoder:
                 return
 
 
-def packets_from_keyframe(video: VideoFile, key: int) -> Iterator[Iterator[Packet]]:
+def packets_from_keyframe(video: VideoFile, key: int) -> Iterator[Iterator[Packet[VideoStream]]]:
     """The packets from a keyframe at or before that timestamp: from one close by, then from ones further back."""
     tried: set[int | None] = set()
     for back in _SEEK_BACK:

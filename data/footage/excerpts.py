@@ -8,12 +8,12 @@ from itertools import chain
 from pathlib import Path
 
 from av.packet import Packet
+from av.video.stream import VideoStream
 
-from apps.fish.footage.clock import FrameClock
-from apps.fish.footage.decoding import Decoder, clock_for, packets_from_keyframe
-from apps.fish.footage.frames import SampledFrame
-from apps.fish.footage.video import VideoFile
 from data.errors import InputError
+from data.footage.clock import FrameClock
+from data.footage.decoding import Decoder, clock_for, packets_from_keyframe
+from data.footage.video import SampledFrame, VideoFile
 
 
 def frames_between(path: Path, start_seconds: float, end_seconds: float) -> Generator[SampledFrame, None, None]:
@@ -53,14 +53,16 @@ def frame_at(path: Path, seconds: float) -> SampledFrame:
     return found
 
 
-def _first_keyframe(video: VideoFile) -> Packet:
+def _first_keyframe(video: VideoFile) -> Packet[VideoStream]:
     first = next((packet for packet in video.packets() if packet.is_keyframe), None)
     if first is None:
         raise InputError(video.path, "holds no keyframe", cure="copy the file again from the camera's card")
     return first
 
 
-def _near(path: Path, first: Packet, key: int) -> tuple[VideoFile, FrameClock, Iterator[Packet]]:
+def _near(
+    path: Path, first: Packet[VideoStream], key: int
+) -> tuple[VideoFile, FrameClock, Iterator[Packet[VideoStream]]]:
     """The open file, a clock that numbers the frames to come, and packets from a keyframe at or before `key`."""
     video = VideoFile(path)
     # Half frames cannot be counted without decoding them.
@@ -84,7 +86,7 @@ def _near(path: Path, first: Packet, key: int) -> tuple[VideoFile, FrameClock, I
     return video, clock, chain([start], ahead, packets)
 
 
-def _stored_between(path: Path, first: Packet, start: Packet) -> int:
+def _stored_between(path: Path, first: Packet[VideoStream], start: Packet[VideoStream]) -> int:
     """Frames in the file from its first keyframe to another, that one left out."""
     with VideoFile(path) as video:
         if video.format == "mov" and first.dts is not None and start.dts is not None:
