@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,14 +12,12 @@ from apps.fish.footage.frames import ChapterAccount, ResumePoint, Tally
 from apps.fish.footage.sampling import Sampling
 from data.errors import InputError
 from data.footage.decoding import Decoder, clock_for, packets_from_keyframe
-from data.footage.video import SampledFrame, VideoFile
-from data.preprocess import Image
+from data.footage.video import SampledFrame, VideoFile, picture_checksum
 
 _UNEVEN: Final = 1.5
 """Gaps between frames that differ by more than this factor make a variable rate."""
 _ENDS_EARLY: Final = 1.0
 """Seconds by which frames may end before the container says: sound may be longer than the picture."""
-_CHECKED_ROWS: Final = 8
 
 
 class ChapterReader:
@@ -172,7 +169,7 @@ class ChapterReader:
             frame=sample.frame,
             seconds=sample.seconds,
             pts=self._last,
-            picture=_checksum(sample.image),
+            picture=picture_checksum(sample.image),
             size=self._video.size,
             tally=self._tally.model_copy(update={"damaged_packets": self._damaged_packets}),
         )
@@ -186,7 +183,7 @@ class ChapterReader:
             frame = next((frame for frame, _ in frames if self._last >= resume.pts), None)
             if frame is None or self._last != resume.pts:
                 continue
-            if _checksum(self._video.picture(frame)) == resume.picture:
+            if picture_checksum(self._video.picture(frame)) == resume.picture:
                 self._go_on(frame, resume)
                 return frames
         return None
@@ -235,8 +232,3 @@ class ChapterReader:
 
     def _seconds(self, stamp: int) -> float:
         return float((stamp - (self._clock.origin or 0)) * self._video.time_base)
-
-
-def _checksum(image: Image) -> int:
-    """A checksum of every eighth row: a row of each block that a decoder works on."""
-    return zlib.crc32(image[::_CHECKED_ROWS].tobytes())
