@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -23,21 +24,30 @@ from numpy.typing import NDArray
 
 from data.boxes import Boxes
 from data.errors import InputError, MissingDependencyError
-from data.frames import check_frames, fit_frame, frames_input, place_frame
+from data.frames import FramePreprocessing, check_frames, fit_frame, frames_input, place_frame
 from data.preprocess import Image, Polarity, ink_batch, network_input
 from data.species import crops_around
+from deploy.runtime import digits, species
 from deploy.runtime.artifact import Artifact
-from deploy.runtime.engines import Session, load
+from deploy.runtime.engines import COPY_AGAIN, Session, load
 from deploy.runtime.graphs import before_last_layer, last_layers, level_maps
 from deploy.runtime.spec import ArtifactSpec, DigitSpec, FrameSpec, SpeciesSpec
 
 Floats = NDArray[np.float32]
 
 _LOGITS: Final = "logits"
-_BATCHES: Final = {"digits": 256, "species": 32}
+_BATCHES: Final = {"digits": digits.BATCH, "species": species.BATCH}
 _FRAMES: Final = 8
-_LEAST_PIECE: Final = 1e-3
+_LEAST_WIDTH: Final = 1e-3
 """Of a cell: a box narrower than that, or beyond the frame, is taken for a line so wide."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Pictures ready for the network: its `inputs` (N, ...) float32, and `sizes_wh`, the N pictures' own sizes."""
+
+    inputs: Floats
+    sizes_wh: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -65,37 +75,55 @@ class Embedder:
         self.answers = artifact.choice == self.artifact.choice
         """Whether `Looked.outputs` are what the artifact as it was given answers: it runs the same network."""
         spec = self.artifact.spec
-        self._names_pictures = isinstance(spec, DigitSpec | SpeciesSpec)
-        self._batch = _BATCHES.get(spec.task, _FRAMES)
+        self.batch = _BATCHES.get(spec.task, _FRAMES)
+        """Pictures that had best be looked at together."""
+        self._of_whole = isinstance(spec, DigitSpec | SpeciesSpec)
         self._outputs = len(spec.graph.outputs)
         self._session = self._tapped(threads)
-        blank = np.zeros((1, *spec.graph.input_shape), np.float32)
-        self.width = sum(taken.shape[1] for taken in self._session.run(blank)[self._outputs :])
+        taken = self._taken(np.zeros((1, *spec.graph.input_shape), np.float32))
+        self.width = taken[0].size if self._of_whole else sum(one.shape[1] for one in taken)
         """D, the length of an embedding."""
 
-    def look(self, images: Sequence[Image], polarity: Polarity = "auto") -> Looked:
-        """Embed whole pictures, and keep what the network answered.
+    def prepare(self, images: Sequence[Image], polarity: Polarity = "auto") -> Prepared:
+        """Make the network's inputs; the network is not used, so that another thread may do it meanwhile.
 
         Args:
-            images: N pictures of any sizes, uint8: one digit each, (H, W) or (H, W, 3) BGR; else (H, W, 3) BGR. N may
-                be 0.
+            images: N pictures of any sizes, uint8: one digit each, (H, W) or (H, W, 3) BGR; else (H, W, 3) BGR. N
+                is 1 or more.
             polarity: Whether the ink of digits is dark or light.
 
         Raises:
-            InputError: A picture is none, or the network answers with what is no number.
+            InputError: A picture is none.
         """
-        parts = [self._looked(batch, polarity) for batch in _batches(images, self._batch)]
-        if not parts:
-            shapes = [tuple(side or 0 for side in shape) for _, shape in self.artifact.spec.graph.outputs]
-            outputs = tuple(np.zeros((0, *shape), np.float32) for shape in shapes)
-            return Looked(np.zeros((0, self.width), np.float32), outputs)
-        columns = zip(*(part.outputs for part in parts), strict=True)
-        outputs = tuple(np.concatenate(column) for column in columns)
-        return Looked(np.concatenate([part.embeddings for part in parts]), outputs)
+        spec = self.artifact.spec
+        sizes_wh = tuple((image.shape[1], image.shape[0]) for image in images)
+        if isinstance(spec, DigitSpec):
+            return Prepared(
+                network_input(ink_batch(images, spec.preprocessing, polarity), spec.preprocessing), sizes_wh
+            )
+        check_frames(images)
+        fitted = np.stack([fit_frame(image, self._preprocessing) for image in images])
+        return Prepared(frames_input(fitted, self._preprocessing), sizes_wh)
+
+    def look(self, prepared: Prepared) -> Looked:
+        """Embed whole pictures, and keep what the network answered.
+
+        Raises:
+            InputError: The network answers with what is no number.
+        """
+        found = self._run(prepared.inputs)
+        outputs, taken = found[: self._outputs], found[self._outputs :]
+        if self._of_whole:
+            return Looked(taken[0].reshape(len(prepared.inputs), -1), outputs)
+        rows = [
+            _within([one[number] for one in taken], size_wh, _whole(size_wh), self._preprocessing)
+            for number, size_wh in enumerate(prepared.sizes_wh)
+        ]
+        return Looked(np.concatenate(rows), outputs)
 
     def pictures(self, images: Sequence[Image], polarity: Polarity = "auto") -> Floats:
-        """(N, D) float32 embeddings of whole pictures; arguments and errors as `look`."""
-        parts = [self._looked(batch, polarity).embeddings for batch in _batches(images, self._batch)]
+        """(N, D) float32 embeddings of whole pictures; arguments and errors as `prepare` and `look`, N may be 0."""
+        parts = [self.look(self.prepare(batch, polarity)).embeddings for batch in _batches(images, self.batch)]
         return np.concatenate([np.zeros((0, self.width), np.float32), *parts])
 
     def boxes(self, frame: Image, xyxy: Boxes) -> Floats:
@@ -113,58 +141,49 @@ class Embedder:
         """
         spec = self.artifact.spec
         check_frames([frame])
-        if self._names_pictures:
+        if self._of_whole:
             margin = spec.crop_margin if isinstance(spec, SpeciesSpec) else 0.0
             return self.pictures(crops_around(frame, xyxy, margin))
         if not len(xyxy):
             return np.zeros((0, self.width), np.float32)
-        maps = self._run(self._inputs([frame], "auto"))[self._outputs :]
-        return _within(maps, frame, xyxy, spec)
+        prepared = self.prepare([frame])
+        maps = [one[0] for one in self._taken(prepared.inputs)]
+        return _within(maps, prepared.sizes_wh[0], xyxy, self._preprocessing)
+
+    @property
+    def _preprocessing(self) -> FramePreprocessing:
+        spec = self.artifact.spec
+        if not isinstance(spec, FrameSpec):
+            raise TypeError(f"{type(spec).__name__} prepares no frames")
+        return spec.preprocessing
+
+    @property
+    def _path(self) -> Path:
+        return self.artifact.folder / self.artifact.choice.file
 
     def _tapped(self, threads: int) -> Session:
         """The network with further outputs."""
-        folder, choice = self.artifact.folder, self.artifact.choice
-        path = folder / choice.file
-        model = _parsed(self.artifact.model, path)
-        if self._names_pictures:
-            taken = before_last_layer(model, _LOGITS)
-        else:
-            finals = last_layers(model)
-            probe = load("onnxruntime", _with_outputs(model, [name for name, _ in finals]), path)
-            blank = np.zeros((1, *self.artifact.spec.graph.input_shape), np.float32)
-            shapes = [array.shape[2:] for array in probe.run(blank)[self._outputs :]]
-            taken = level_maps(model, finals, shapes)
-        if not taken:
-            raise InputError(path, "has no layer whose input could be taken", cure="export the artifact again")
-        return load("onnxruntime", _with_outputs(model, taken), path, threads=threads)
+        model = _parsed(self.artifact.model, self._path)
+        names = before_last_layer(model, _LOGITS) if self._of_whole else self._maps(model)
+        if not names:
+            raise InputError(self._path, "has no layer whose input could be taken", cure="export the artifact again")
+        return load("onnxruntime", _with_outputs(model, names), self._path, threads=threads)
 
-    def _inputs(self, images: Sequence[Image], polarity: Polarity) -> Floats:
-        spec = self.artifact.spec
-        if isinstance(spec, DigitSpec):
-            return network_input(ink_batch(images, spec.preprocessing, polarity), spec.preprocessing)
-        if not isinstance(spec, FrameSpec):
-            raise TypeError(f"{type(spec).__name__} has no preprocessing known here")
-        check_frames(images)
-        return frames_input(np.stack([fit_frame(image, spec.preprocessing) for image in images]), spec.preprocessing)
+    def _maps(self, model: Any) -> tuple[str, ...]:
+        """The last maps of each size; sizes are known when the network has run once."""
+        finals = last_layers(model)
+        probe = load("onnxruntime", _with_outputs(model, [name for name, _ in finals]), self._path)
+        answers = probe.run(np.zeros((1, *self.artifact.spec.graph.input_shape), np.float32))
+        return level_maps(model, finals, [array.shape[2:] for array in answers[self._outputs :]])
 
     def _run(self, inputs: Floats) -> tuple[Floats, ...]:
         found = self._session.run(inputs)
         if not all(np.isfinite(array).all() for array in found):
-            path = self.artifact.folder / self.artifact.choice.file
-            raise InputError(path, "answers with what is no number", cure="export the artifact again")
+            raise InputError(self._path, "answers with what is no number", cure="export the artifact again")
         return found
 
-    def _looked(self, images: Sequence[Image], polarity: Polarity) -> Looked:
-        found = self._run(self._inputs(images, polarity))
-        outputs, taken = found[: self._outputs], found[self._outputs :]
-        if self._names_pictures:
-            return Looked(taken[0].reshape(len(images), -1), outputs)
-        spec = self.artifact.spec
-        rows = []
-        for number, image in enumerate(images):
-            whole = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
-            rows.append(_within([one[number : number + 1] for one in taken], image, whole, spec))
-        return Looked(np.concatenate(rows), outputs)
+    def _taken(self, inputs: Floats) -> tuple[Floats, ...]:
+        return self._run(inputs)[self._outputs :]
 
 
 def _batches(images: Sequence[Image], size: int) -> Iterator[Sequence[Image]]:
@@ -172,15 +191,15 @@ def _batches(images: Sequence[Image], size: int) -> Iterator[Sequence[Image]]:
         yield images[start : start + size]
 
 
-def _parsed(content: bytes, path: Any) -> Any:
+def _parsed(content: bytes, path: Path) -> Any:
     try:
         onnx: Any = import_module("onnx")
     except ModuleNotFoundError as error:
         raise MissingDependencyError("onnx", "is not installed", cure="run uv sync --extra curate") from error
     try:
         return onnx.load_model_from_string(content)
-    except Exception as error:  # the package's own and protobuf's share no base
-        raise InputError(path, "is no ONNX graph", cure="export the artifact again") from error
+    except Exception as error:  # the package's own errors and protobuf's share no base
+        raise InputError(path, "is no ONNX graph", cure=COPY_AGAIN) from error
 
 
 def _with_outputs(model: Any, names: Sequence[str]) -> bytes:
@@ -193,27 +212,28 @@ def _with_outputs(model: Any, names: Sequence[str]) -> bytes:
     return bytes(edited.SerializeToString())
 
 
-def _within(maps: Sequence[Floats], frame: Image, xyxy: Boxes, spec: ArtifactSpec) -> Floats:
-    """(n, D) means of the maps (1, C, h, w) of a frame within boxes, every cell counted by the part that is inside."""
-    if not isinstance(spec, FrameSpec):
-        raise TypeError(f"{type(spec).__name__} is not of frames")
-    size_wh = spec.preprocessing.size_wh
-    boxes = place_frame((frame.shape[1], frame.shape[0]), spec.preprocessing).to_input(xyxy)
+def _whole(size_wh: tuple[int, int]) -> Boxes:
+    return np.array([[0, 0, *size_wh]], np.float32)
+
+
+def _within(maps: Sequence[Floats], size_wh: tuple[int, int], xyxy: Boxes, spec: FramePreprocessing) -> Floats:
+    """(n, D) means of the maps (C, h, w) of a frame within boxes, every cell counted by the part of it inside."""
+    boxes = place_frame(size_wh, spec).to_input(xyxy)
     parts = []
     for one in maps:
-        channels, height, width = one.shape[1:]
-        across = _shares(boxes[:, 0::2] * (width / size_wh[0]), width)
-        down = _shares(boxes[:, 1::2] * (height / size_wh[1]), height)
-        # (n, h) by (C, h, w) by (n, w), rows first: no array is larger than (n, C, w).
-        rows = np.tensordot(down, one[0], axes=([1], [1]))
-        parts.append(np.einsum("ncw,nw->nc", rows, across).reshape(-1, channels))
+        cells = one.shape[2] / spec.size_wh[0], one.shape[1] / spec.size_wh[1]
+        across = _shares(boxes[:, 0::2] * cells[0], one.shape[2])
+        down = _shares(boxes[:, 1::2] * cells[1], one.shape[1])
+        # Rows first: no array becomes larger than (n, C, w).
+        rows = np.tensordot(down, one, axes=([1], [1]))
+        parts.append(np.einsum("ncw,nw->nc", rows, across))
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
 def _shares(ends: NDArray[np.floating[Any]], cells: int) -> NDArray[np.float64]:
     """(n, 2) from and to, in cells -> (n, cells) share that each cell has in the stretch between; rows sum to 1."""
-    low = np.clip(ends[:, :1].astype(np.float64), 0, cells - _LEAST_PIECE)
-    high = np.clip(np.maximum(ends[:, 1:], low + _LEAST_PIECE), 0, cells)
+    low = np.clip(ends[:, :1].astype(np.float64), 0, cells - _LEAST_WIDTH)
+    high = np.clip(np.maximum(ends[:, 1:], low + _LEAST_WIDTH), 0, cells)
     first = np.arange(cells)
     shared = np.clip(np.minimum(high, first + 1) - np.maximum(low, first), 0, None)
     return np.asarray(shared / shared.sum(axis=1, keepdims=True), np.float64)
