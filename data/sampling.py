@@ -40,13 +40,13 @@ def spread_over_clips(clips: NDArray[np.str_], count: int, rng: np.random.Genera
     names, clip_of = np.unique(clips, return_inverse=True)
     lengths = np.bincount(clip_of, minlength=len(names))
     members = np.split(np.argsort(clip_of, kind="stable"), np.cumsum(lengths)[:-1])
-    quotas = _rounded(_shares(lengths, rest), rng)
+    quotas = _rounded(shares(lengths, rest), rng)
     drawn = [own[_at_distances(len(own), int(quota), rng)] for own, quota in zip(members, quotas, strict=True)]
     return np.sort(np.concatenate([np.tile(np.arange(len(clips)), passes), *drawn])).astype(np.int64)
 
 
-def _shares(lengths: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    """(C,) how many pictures each clip gives: c * sqrt(length), at most its length, `count` together."""
+def shares(lengths: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """(C,) how many each clip of these lengths gives: c * sqrt(length), at most its length, `count` together."""
     roots = np.sqrt(lengths)
     full = np.zeros(len(lengths), np.bool_)
     while not full.all():
