@@ -31,21 +31,22 @@ class BoxList:
     problems: list[Problem] = field(default_factory=list)
     complete: bool = True
 
-    def add(self, where: str, label: int, xyxy: tuple[float, float, float, float], mask: Mask | None = None) -> None:
-        """Take one box in pixels, cut at the picture's edges, and its mask; or list it under `where`."""
+    def add(self, where: str, label: int, xyxy: tuple[float, float, float, float], mask: Mask | None = None) -> bool:
+        """Take one box in pixels, cut at the picture's edges, and its mask; or list it under `where` and say False."""
         fault = _fault(xyxy, self.size_wh)
         if fault:
             self.refuse(where, fault)
-            return
+            return False
         width, height = self.size_wh
         left, top, right, bottom = xyxy
         cut = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
         if (label, cut) in zip(self.labels, self.boxes, strict=True):
             self.problems.append(Problem(where, "says a box twice"))
-            return
+            return False
         self.boxes.append(cut)
         self.labels.append(label)
         self.masks.append(mask)
+        return True
 
     def refuse(self, where: str, why: str) -> None:
         """List a label that cannot be taken."""

@@ -73,16 +73,22 @@ def read_class_folders(folder: Path, split: str | None = None) -> DigitSet:
 
 def _parts(folder: Path, split: str | None) -> list[Path]:
     """The folders that make up the split."""
-    named: dict[str, list[Path]] = {}
-    for child in folders_in(folder):
-        if child.name.lower() in SPLIT_NAMES and _has_classes(child):
-            named.setdefault(SPLIT_NAMES[child.name.lower()], []).append(child)
+    named = split_folders(folder)
     if split is None:
         return named.get("test", [folder])
     if split not in named:
         known = ", ".join(sorted(named)) or "no splits"
         raise ArgumentError("--split", f"{folder} has no split {split!r}", expected=f"one of: {known}")
     return named[split]
+
+
+def split_folders(folder: Path) -> dict[str, list[Path]]:
+    """The folders of each split that a folder of digits has, "train", "val" or "test"."""
+    named: dict[str, list[Path]] = {}
+    for child in folders_in(folder):
+        if child.name.lower() in SPLIT_NAMES and _has_classes(child):
+            named.setdefault(SPLIT_NAMES[child.name.lower()], []).append(child)
+    return named
 
 
 def _has_classes(folder: Path) -> bool:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Final
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,8 +137,16 @@ class CropSet:
 
 
 def species_name(folder: str) -> str:
-    """The species that a folder is named after: without a leading number, blanks for underscores."""
-    return " ".join(_NUMBER.sub("", folder).replace("_", " ").split())
+    """The species that a folder is named after: without a leading number, blanks for underscores.
+
+    What cannot stand in the name of a folder may be written as in an address: "a%2Fb" is "a/b".
+    """
+    return unquote(" ".join(_NUMBER.sub("", folder).replace("_", " ").split()))
+
+
+def tells_fish(name: str) -> bool:
+    """Whether the name of a picture tells which fish it shows, as Fish4Knowledge's do."""
+    return bool(_FISH.match(PurePath(name).stem))
 
 
 def fish_of(path: Path, species: Path) -> str:
@@ -164,7 +173,7 @@ def read_crops(folder: Path, split: str | None = None, plan: CropSplit | None = 
     """
     if not folder.is_dir():
         raise FileAccessError(folder, "is no folder", cure="check the path")
-    parts = _own_parts(folder)
+    parts = own_parts(folder)
     if not parts:
         crops = _read(folder)
         return crops if split is None else crops.part(split, plan or CropSplit())
@@ -185,7 +194,7 @@ def read_parts(folder: Path, plan: CropSplit) -> dict[str, CropSet]:
         ArgumentError: It has parts of its own, but none called train.
         ShankhaError: As `read_crops`.
     """
-    own = _own_parts(folder) if folder.is_dir() else {}
+    own = own_parts(folder) if folder.is_dir() else {}
     if not own:
         crops = read_crops(folder)
         return {part: crops.part(part, plan) for part in PARTS}
@@ -197,7 +206,8 @@ def read_parts(folder: Path, plan: CropSplit) -> dict[str, CropSet]:
     return {part: parts[part] for part in PARTS if part in parts}
 
 
-def _own_parts(folder: Path) -> dict[str, Path]:
+def own_parts(folder: Path) -> dict[str, Path]:
+    """The folder of each part that a folder of crops has by its folders, "train", "val" or "test"."""
     return {SPLIT_NAMES[child.name.lower()]: child for child in folders_in(folder) if _is_part(child)}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -35,6 +35,16 @@ _HEAD: Final = 1 << 16
 _HUGE: Final = 1e12
 _EXPECTED: Final = "COCO json with images, annotations and categories"
 _Entry = dict[str, Any]
+Finder = Callable[[str], Path | None]
+"""Finds the picture of a name that does not lie beside the json; raises InputError where it may be more than one."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a file says, word for word: its entry for a picture, and for each box that was taken in, in their order."""
+
+    picture: dict[str, Any]
+    boxes: tuple[dict[str, Any], ...]
 
 
 @dataclass
@@ -45,6 +55,8 @@ class _Picture:
     clip: str
     exhaustive: bool
     boxes: BoxList
+    entry: _Entry
+    taken: list[_Entry] = field(default_factory=list)
 
 
 @dataclass
@@ -54,6 +66,7 @@ class _Rows:
     root: Path
     exhaustive: bool | None
     masks: bool
+    find: Finder | None = None
     pictures: dict[Path, _Picture] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -86,9 +99,26 @@ def read_coco(
         FileAccessError: A file cannot be read.
         InputError: A file is no COCO json, or there is no picture that can be used.
     """
+    return read_annotated(place, split, exhaustive, masks=masks)[0]
+
+
+def splits_of(place: Path) -> tuple[str, ...]:
+    """The splits of a folder; "" for the files that tell none, and for a single file."""
+    return ("",) if place.is_file() else tuple(_files(place))
+
+
+def read_annotated(
+    place: Path,
+    split: str | None = None,
+    exhaustive: bool | None = None,
+    *,
+    masks: bool = False,
+    find: Finder | None = None,
+) -> tuple[DetectionSet, tuple[Written, ...]]:
+    """As `read_coco`, with what is written of every picture and box beyond what a `DetectionSet` holds."""
     root = place.parent if place.is_file() else place
     parts: dict[str, tuple[Path, ...]] = {"": (place,)} if place.is_file() else _files(place)
-    rows = _Rows(root, exhaustive, masks)
+    rows = _Rows(root, exhaustive, masks, find)
     for path in chosen_parts(parts, split, root):
         _take_file(rows, path)
     if not rows.pictures:
@@ -96,8 +126,12 @@ def read_coco(
     pictures = sorted(rows.pictures.values(), key=lambda one: one.name)
     for one in pictures:
         rows.problems += one.boxes.problems
+    return _detections(rows, pictures), tuple(Written(one.entry, tuple(one.taken)) for one in pictures)
+
+
+def _detections(rows: _Rows, pictures: list[_Picture]) -> DetectionSet:
     return DetectionSet(
-        root.resolve().name,
+        rows.root.resolve().name,
         tuple(rows.names),
         ids=np.array([one.name for one in pictures], np.str_),
         sites=np.array([one.site for one in pictures], np.str_),
@@ -110,7 +144,7 @@ def read_coco(
         images=PictureFiles(tuple(one.path for one in pictures)),
         problems=tuple(rows.problems),
         left_out=tuple(rows.left_out),
-        masks=tuple(tuple(one.boxes.masks) for one in pictures) if masks else None,
+        masks=tuple(tuple(one.boxes.masks) for one in pictures) if rows.masks else None,
     )
 
 
@@ -119,7 +153,7 @@ def _files(folder: Path) -> dict[str, tuple[Path, ...]]:
     found: dict[str, tuple[Path, ...]] = {}
     for place in (folder, folder / "annotations", *(folder / spelling for spelling in _SPLIT_OF)):
         for path in sorted(place.glob("*.json")) if place.is_dir() else []:
-            if _looks_right(path):
+            if looks_right(path):
                 split = _split_of(path.stem) or _split_of(place.name) if place != folder else _split_of(path.stem)
                 found[split] = (*found.get(split, ()), path)
     return found
@@ -129,7 +163,8 @@ def _split_of(name: str) -> str:
     return next((_SPLIT_OF[word] for word in _WORDS.findall(name.lower()) if word in _SPLIT_OF), "")
 
 
-def _looks_right(path: Path) -> bool:
+def looks_right(path: Path) -> bool:
+    """Whether a file has the keys of COCO json near its beginning."""
     try:
         with path.open("rb") as stream:
             return bool(_KEYS.search(stream.read(_HEAD)))
@@ -162,15 +197,15 @@ def _parsed(path: Path) -> _Entry:
     return tree
 
 
-def _categories(rows: _Rows, tree: _Entry, where: str) -> dict[object, str]:
+def _categories(rows: _Rows, tree: _Entry, where: str) -> dict[int, str]:
     """Category id to name, and the names made known, in the order of the ids."""
-    found: dict[object, str] = {}
+    found: dict[int, str] = {}
     for number, entry in enumerate(tree["categories"]):
         if not isinstance(entry, dict) or type(entry.get("id")) is not int or not isinstance(entry.get("name"), str):
             rows.problems.append(Problem(f"{where}: categories[{number}]", "has no id or no name"))
         else:
             found[entry["id"]] = entry["name"]
-    rows.names += [name for _, name in sorted(found.items(), key=str) if name not in rows.names]
+    rows.names += [name for _, name in sorted(found.items()) if name not in rows.names]
     return found
 
 
@@ -189,7 +224,12 @@ def _take_picture(
         rows.problems.append(Problem(where, "has no id or no file_name"))
         return
     number, name = entry["id"], entry["file_name"].replace("\\", "/")
-    path = _found(rows.root, file, name)
+    try:
+        path = _found(rows, file, name)
+    except InputError as error:
+        rows.problems.append(Problem(where, f"{name} {error.found}"))
+        by_id[number] = None
+        return
     known = by_id.get(number)
     if number in by_id and (known is None or known.path != path):
         rows.problems.append(Problem(where, f"{name} has the id {number} of another picture: neither is used"))
@@ -215,12 +255,12 @@ def _is_id(value: object) -> bool:
     return isinstance(value, int | str) and not isinstance(value, bool)
 
 
-def _found(root: Path, file: Path, name: str) -> Path | None:
+def _found(rows: _Rows, file: Path, name: str) -> Path | None:
     """The picture's file; None where there is none, or its name leads out of the folder."""
     inner = PurePosixPath(name)
-    if inner.is_absolute() or ".." in inner.parts:
-        return None
-    return next((path for path in _tries(root, file, name) if path.is_file()), None)
+    leads_out = inner.is_absolute() or ".." in inner.parts
+    beside = None if leads_out else next((path for path in _tries(rows.root, file, name) if path.is_file()), None)
+    return rows.find(name) if beside is None and rows.find else beside
 
 
 def _tries(root: Path, file: Path, name: str) -> Iterator[Path]:
@@ -253,11 +293,12 @@ def _picture(rows: _Rows, entry: _Entry, path: Path | None, name: str, exhaustiv
         str(entry.get("clip", clip)),
         own if isinstance(own, bool) and rows.exhaustive is None else exhaustive,
         BoxList(size),
+        entry,
     )
 
 
 def _take_annotation(
-    rows: _Rows, by_id: dict[object, _Picture | None], categories: dict[object, str], entry: object, where: str
+    rows: _Rows, by_id: dict[object, _Picture | None], categories: dict[int, str], entry: object, where: str
 ) -> None:
     if not isinstance(entry, dict) or not _is_id(entry.get("image_id")) or entry["image_id"] not in by_id:
         rows.problems.append(Problem(where, "belongs to no listed picture"))
@@ -285,8 +326,8 @@ def _take_object(rows: _Rows, picture: _Picture, label: int, entry: _Entry, wher
     xyxy = _xyxy(entry, mask)
     if xyxy is None:
         picture.boxes.refuse(where, "has no box of four numbers")
-    else:
-        picture.boxes.add(where, label, xyxy, mask if rows.masks else None)
+    elif picture.boxes.add(where, label, xyxy, mask if rows.masks else None):
+        picture.taken.append(entry)
 
 
 def _xyxy(entry: _Entry, mask: Mask | None) -> tuple[float, float, float, float] | None:

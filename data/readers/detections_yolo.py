@@ -32,6 +32,8 @@ SPLITS: Final = {
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
+UNSORTED: Final = "unsorted"
+"""Key of data.yaml for pictures of which nobody has said what they are for."""
 _EXPECTED: Final = "pictures in images/ and as many text files in labels/, or both in one folder"
 MOST_CLASSES: Final = 10_000
 """Bound on the numbers of classes that have no names."""
@@ -99,7 +101,7 @@ def read_yolo(
         FileAccessError: A folder cannot be read.
         InputError: There are no pictures with labels.
     """
-    told = replace(_described(place), masks=masks)
+    told = replace(described(place), masks=masks)
     rows = _Rows()
     for part in chosen_parts(told.parts, split, told.root) or (told.root,):
         _take_part(rows, told, part)
@@ -142,7 +144,13 @@ def chosen_parts(parts: dict[str, tuple[Path, ...]], split: str | None, root: Pa
     return tuple(path for places in parts.values() for path in places)
 
 
-def _described(place: Path) -> YoloDescription:
+def described(place: Path) -> YoloDescription:
+    """What a YOLO folder, or its data.yaml, says of itself.
+
+    Raises:
+        ConfigurationError: data.yaml is not valid.
+        FileAccessError: A file cannot be read.
+    """
     files = [place] if place.is_file() else [place / name for name in YAML_NAMES if (place / name).is_file()]
     root = place.parent if place.is_file() else place
     if not files:
@@ -152,7 +160,7 @@ def _described(place: Path) -> YoloDescription:
     if not isinstance(exhaustive, bool):
         raise ConfigurationError(files[0], f"exhaustive is {exhaustive!r}", expected="true or false")
     base = root / str(tree.get("path") or ".")
-    parts = {name: _listed(base, root, tree.get(name)) for name in SPLITS}
+    parts = {name: _listed(base, root, tree.get(name)) for name in (*SPLITS, UNSORTED)}
     parts = {name: places for name, places in parts.items() if places} or _layout(root)
     return YoloDescription(root, _yaml_names(files[0], tree.get("names")), parts, exhaustive)
 
@@ -243,7 +251,7 @@ def _take_pictures(rows: _Rows, told: YoloDescription, pictures: Sequence[Path] 
             continue
         taken.add(path)
         try:
-            boxes = _read_labels(path, _label_file(path, folders), told)
+            boxes = read_labels(path, _label_file(path, folders), told)
         except ShankhaError as error:
             rows.problems.append(
                 Problem(name if error.where == str(path) else _id(error.where, told.root), error.found)
@@ -263,8 +271,13 @@ def _label_file(picture: Path, folders: dict[Path, Path]) -> Path:
     return folders[folder] / f"{picture.stem}.txt"
 
 
-def _read_labels(picture: Path, path: Path, told: YoloDescription) -> BoxList:
-    """The boxes of one picture; raises where the picture or its file of labels is missing or cannot be read."""
+def read_labels(picture: Path, path: Path, told: YoloDescription) -> BoxList:
+    """The boxes that a text file gives for a picture.
+
+    Raises:
+        InputError: The picture is damaged, or there is no such text file, or it is no text.
+        FileAccessError: One of them cannot be read.
+    """
     boxes = BoxList(image_size(picture))
     name = _id(path, told.root)
     if not path.is_file():

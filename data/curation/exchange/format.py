@@ -1,0 +1,148 @@
+"""What a format of labels is, and the pictures that its labels may speak of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Final, Protocol
+
+from data.curation.collection import Collection, Kind, Picture
+from data.curation.exchange.places import FRAME, shown_path
+from data.errors import ArgumentError, FileAccessError, InputError
+from data.files import sha256_of
+
+_PASSING: Final = frozenset(
+    {"images", "labels", "data", "train", "training", "val", "valid", "validation", "test", "testing", "unsorted"}
+)
+"""Folders that a format puts pictures into: they tell no picture from another."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """Pictures that are known already, to be found by what a file of labels calls them.
+
+    Labels often come back from a tool without the pictures that they speak of.
+    """
+
+    pictures: Sequence[Picture]
+    _by_name: dict[str, list[int]] = field(init=False, repr=False, default_factory=dict)
+    _by_size: dict[int, list[int]] = field(init=False, repr=False, default_factory=dict)
+    _by_id: dict[str, int] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for number, picture in enumerate(self.pictures):
+            self._by_id[picture.id] = number
+            for names in _names_of(picture):
+                same = self._by_name.setdefault(names[-1].casefold(), [])
+                if number not in same:
+                    same.append(number)
+
+    def find(self, name: str) -> tuple[Picture, ...]:
+        """The pictures that a name may mean: that of this id, else all whose path ends as the name, or it as theirs.
+
+        Folders that formats put pictures into ("images", "train") count for nothing. More than one means that the name
+        does not tell which; none that it is unknown.
+        """
+        if name in self._by_id:
+            return (self.pictures[self._by_id[name]],)
+        wanted = _telling(name)
+        if not wanted:
+            return ()
+        near = self._by_name.get(wanted[-1].casefold(), [])
+        found = [number for number in near if any(_agree(wanted, own) for own in _names_of(self.pictures[number]))]
+        exact = [number for number in found if any(wanted == own for own in _names_of(self.pictures[number]))]
+        return tuple(self.pictures[number] for number in (exact if len(exact) == 1 else found))
+
+    def one(self, name: str) -> Picture | None:
+        """The one picture that a name means; None where it is unknown.
+
+        Raises:
+            InputError: It may mean more than one.
+        """
+        found = self.find(name)
+        if len(found) > 1:
+            raise InputError(name, f"may be {found[0].id} or {found[1].id}", cure="give the folder with the name")
+        return found[0] if found else None
+
+    def same(self, path: Path) -> tuple[Picture, ...]:
+        """The pictures whose file has the same content.
+
+        Raises:
+            FileAccessError: The file cannot be read.
+        """
+        if not self._by_size:
+            for number, picture in enumerate(self.pictures):
+                if picture.path.is_file() and not FRAME.search(picture.id):
+                    self._by_size.setdefault(picture.path.stat().st_size, []).append(number)
+        try:
+            near = self._by_size.get(path.stat().st_size, [])
+            told = sha256_of(path) if near else ""
+            return tuple(self.pictures[number] for number in near if sha256_of(self.pictures[number].path) == told)
+        except OSError as error:
+            raise FileAccessError(path, f"cannot be read ({error.strerror or error})") from error
+
+
+class Reader(Protocol):
+    """Reads labels."""
+
+    def __call__(self, path: Path, library: Library | None = None) -> Collection:
+        """The pictures that a file, or a folder, labels.
+
+        Args:
+            path: The file or folder.
+            library: Where pictures are looked for that do not lie beside the labels; those found keep their id.
+
+        Returns:
+            Pictures that are there; labels of others, and what else cannot be taken in, are problems.
+
+        Raises:
+            InputError: It is no such file, is damaged, or labels no picture that can be used.
+            FileAccessError: It cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format that labels are exchanged in.
+
+    Attributes:
+        name: What the command line calls it.
+        kinds: What it can hold.
+        read: Its reader.
+        write: Writes a collection into a folder, which may exist: labels, and the pictures where the tool takes them
+            from the folder. Raises FileAccessError where a picture cannot be read or a file cannot be written.
+        speaks: Whether a file or folder says of itself that it is of this format.
+    """
+
+    name: str
+    kinds: frozenset[Kind]
+    read: Reader
+    write: Callable[[Collection, Path], None]
+    speaks: Callable[[Path], bool]
+
+
+def _names_of(picture: Picture) -> Iterable[tuple[str, ...]]:
+    """The telling parts of its id, of its path, and of the name that its frame of a video is shown under."""
+    names = [_telling(picture.id), _telling(shown_path(picture))]
+    if not FRAME.search(picture.id):
+        names.append(_telling(picture.path.as_posix()))
+    return [one for one in dict.fromkeys(names) if one]
+
+
+def _telling(name: str) -> tuple[str, ...]:
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    return tuple(part for part in parts[:-1] if part not in {"/", ".."} and part.lower() not in _PASSING) + parts[-1:]
+
+
+def _agree(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    length = min(len(one), len(other))
+    return one[-length:] == other[-length:]
+
+
+def check_kind(collection: Collection, target: Format) -> None:
+    """Refuse to write what a format cannot hold; raises ArgumentError."""
+    if collection.kind not in target.kinds:
+        found = f"{target.name} cannot hold {collection.kind}"
+        raise ArgumentError("--format", found, expected=f"a format for {collection.kind}")
