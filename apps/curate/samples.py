@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -124,13 +124,19 @@ def _sample(picture: Picture, kind: Kind, field: str, made: datetime) -> Documen
         "created_at": made,
         "last_modified_at": made,
     }
+    said = labels_document(picture.labels, kind, picture.size_wh)
+    return document if said is None else document | {field: said}
+
+
+def labels_document(labels: Sequence[Label], kind: Kind, size_wh: tuple[int, int]) -> Document | None:
+    """What a field of labels holds for a picture of that size; None where nothing was said of it as a whole.
+
+    Raises:
+        ValueError: A label of a picture as a whole has a box, or one within a picture has none.
+    """
     if kind in WHOLE_PICTURE:
-        if picture.labels:
-            document[field] = _whole(picture.labels[0])
-    else:
-        boxes = [_within(label, picture.size_wh) for label in picture.labels]
-        document[field] = {"_cls": "Detections", "detections": boxes}
-    return document
+        return _whole(labels[0]) if labels else None
+    return {"_cls": "Detections", "detections": [_within(label, size_wh) for label in labels]}
 
 
 def _whole(label: Label) -> Document:
