@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Tick", "add_label_field", "add_pictures", "box_document", "collection_of", "dataset_of"]
 
-Tick = Callable[[int], None]
-"""Hears how many pictures are done so far."""
+Tick = Callable[[int, int], None]
+"""Hears how many of how many pictures are done."""
 
 BATCH: Final = 2_000
 """Pictures that are sent to the database at once."""
@@ -105,7 +105,7 @@ def add_pictures(dataset: fo.Dataset, collection: Collection, *, field: str = TR
             document["_dataset_id"] = dataset._doc.id
         dataset._sample_collection.insert_many(documents)
         if tick:
-            tick(start + len(pictures))
+            tick(start + len(pictures), len(collection))
     dataset.reload()
 
 

@@ -19,7 +19,7 @@ CMATERDB_TRAIN: Final = "training-images.npz"
 CMATERDB_TEST: Final = "testing-images.npz"
 
 
-def read_cmaterdb(folder: Path, split: str | None = None) -> DigitSet:
+def read_cmaterdb(folder: Path, split: str | None = None, *, copies: bool = False) -> DigitSet:
     """CMATERdb 3.1.1: dark ink on white, 32 x 32, tight crops.
 
     Test images that are exact copies of training images are found by their pixels, left out and listed.
@@ -27,6 +27,7 @@ def read_cmaterdb(folder: Path, split: str | None = None) -> DigitSet:
     Args:
         folder: Holds `training-images.npz` and `testing-images.npz`, arrays `images` and `labels`.
         split: "train" or "test"; None means test.
+        copies: Keep those test images all the same, as someone wants who looks at the dataset itself.
 
     Raises:
         ArgumentError: There is no such split.
@@ -38,7 +39,8 @@ def read_cmaterdb(folder: Path, split: str | None = None) -> DigitSet:
     training = _cmaterdb_part(folder / CMATERDB_TRAIN)
     if split == "train":
         return training
-    return _without_copies(_cmaterdb_part(folder / CMATERDB_TEST), training)
+    test = _cmaterdb_part(folder / CMATERDB_TEST)
+    return test if copies else _without_copies(test, training)
 
 
 def _cmaterdb_part(path: Path) -> DigitSet:
