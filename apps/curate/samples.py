@@ -32,7 +32,7 @@ from data.masks import Mask
 if TYPE_CHECKING:
     import fiftyone as fo
 
-__all__ = ["Tick", "add_label_field", "add_pictures", "box_document", "collection_of", "dataset_of"]
+__all__ = ["Tick", "add_label_field", "add_pictures", "collection_of", "dataset_of"]
 
 Tick = Callable[[int, int], None]
 """Hears how many of how many pictures are done."""
@@ -136,7 +136,7 @@ def labels_document(labels: Sequence[Label], kind: Kind, size_wh: tuple[int, int
     """
     if kind in WHOLE_PICTURE:
         return _whole(labels[0]) if labels else None
-    return {"_cls": "Detections", "detections": [box_document(label, size_wh) for label in labels]}
+    return {"_cls": "Detections", "detections": [_within(label, size_wh) for label in labels]}
 
 
 def _whole(label: Label) -> Document:
@@ -145,12 +145,7 @@ def _whole(label: Label) -> Document:
     return {**_identity("Classification"), **_said(label)}
 
 
-def box_document(label: Label, size_wh: tuple[int, int]) -> Document:
-    """A label within a picture of that size, as the database keeps it.
-
-    Raises:
-        ValueError: It speaks of the picture as a whole.
-    """
+def _within(label: Label, size_wh: tuple[int, int]) -> Document:
     if label.xyxy is None:
         raise ValueError(f"no box around {label.name!r}, where labels speak of things in the picture")
     width, height = size_wh
