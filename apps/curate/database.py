@@ -19,18 +19,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from platformdirs import user_data_path
 
 from apps.curate import keeper
 from data.errors import FileAccessError, MissingDependencyError, ShankhaError
 
+if TYPE_CHECKING:
+    from pymongo import MongoClient
+
 FOLDER_VARIABLE: Final = "SHANKHA_CURATE"
 URI_VARIABLE: Final = "FIFTYONE_DATABASE_URI"
 DATABASE: Final = "database"
+"""The database's own folder in the folder of curation."""
 PLUGINS: Final = Path(__file__).parent
 LEAST_FREE: Final = 400 << 20
 """Bytes that must be free before the database is started: it lays out some 200 MB of journal."""
@@ -46,6 +51,8 @@ _IN_USE: Final = 100
 
 _held: dict[Path, IO[str]] = {}
 """The lock on each database that this process uses."""
+_imported_for: list[Path] = []
+"""The folder that FiftyOne was imported for: it reads its settings once. Empty where somebody else imported it."""
 
 
 def curate_folder() -> Path:
@@ -70,19 +77,49 @@ def connect(folder: Path | None = None) -> ModuleType:
         FileAccessError: The folder cannot be written or is full, or the database does not start or answer.
         ShankhaError: The database is of another version.
     """
-    if "fiftyone" in sys.modules:
-        return sys.modules["fiftyone"]
-    if importlib.util.find_spec("fiftyone") is None:
-        raise MissingDependencyError("fiftyone", "is not installed", cure="install the extra: uv sync --extra curate")
     home = (folder or curate_folder()).resolve()
+    if "fiftyone" in sys.modules and _imported_for != [home]:
+        if _imported_for:
+            raise ValueError(f"this process works in {_imported_for[0]}, so it cannot in {home}")
+        return sys.modules["fiftyone"]
+    if _imported_for and (home / DATABASE in _held or os.environ.get(URI_VARIABLE)):
+        return sys.modules["fiftyone"]
     _settings(home)
-    if os.environ.get(URI_VARIABLE):
-        _ask(os.environ[URI_VARIABLE])
+    _imported_for[:] = [home]
+    if _is_there(home):
         return _opened(home)
     with _started(home) as server:
-        module = importlib.import_module("fiftyone")  # while the database starts
+        importlib.import_module("fiftyone")  # while the database starts
         os.environ[_PORT_VARIABLE] = str(server.port())
-    return _opened(home, module)
+    return _opened(home)
+
+
+def notes(folder: Path | None = None) -> dict[str, Note]:
+    """What is noted of each dataset of a folder, by name, without FiftyOne, which takes seconds to import.
+
+    The database is started and held as by `connect`; errors as there.
+    """
+    home = (folder or curate_folder()).resolve()
+    _settings(home)
+    if not _is_there(home):
+        with _started(home) as server:
+            os.environ[_PORT_VARIABLE] = str(server.port())
+    with _client() as client:
+        documents = list(client[_database_name()].datasets.find({}, {"name": 1, "slug": 1, "info": 1, "media_type": 1}))
+    return {
+        one["name"]: Note(one["name"], one.get("slug") or "", one.get("info") or {})
+        for one in documents
+        if one.get("name")
+    }
+
+
+@dataclass(frozen=True)
+class Note:
+    """A dataset's name, the one that it has in addresses, and its `info`."""
+
+    name: str
+    slug: str
+    info: dict[str, Any]
 
 
 def disconnect() -> None:
@@ -97,8 +134,11 @@ def disconnect() -> None:
 
 def _settings(home: Path) -> None:
     """The settings of FiftyOne, which it reads when it is imported."""
+    if importlib.util.find_spec("fiftyone") is None:
+        raise MissingDependencyError("fiftyone", "is not installed", cure="install the extra: uv sync --extra curate")
     os.environ[FOLDER_VARIABLE] = str(home)
-    os.environ.pop(_PORT_VARIABLE, None)
+    if home / DATABASE not in _held:
+        os.environ.pop(_PORT_VARIABLE, None)
     own = home / "settings"
     os.environ |= {
         "FIFTYONE_DO_NOT_TRACK": "true",
@@ -118,9 +158,9 @@ def _settings(home: Path) -> None:
     }
 
 
-def _opened(home: Path, module: ModuleType | None = None) -> ModuleType:
+def _opened(home: Path) -> ModuleType:
     """FiftyOne after its first question to the database."""
-    fiftyone = module or importlib.import_module("fiftyone")
+    fiftyone = importlib.import_module("fiftyone")
     try:
         fiftyone.list_datasets()
     except (OSError, RuntimeError) as error:
@@ -129,14 +169,31 @@ def _opened(home: Path, module: ModuleType | None = None) -> ModuleType:
     return fiftyone
 
 
+def _is_there(home: Path) -> bool:
+    """Whether the database is one that this process has started or found, or the user's own; the latter must answer."""
+    uri = os.environ.get(URI_VARIABLE)
+    if uri:
+        _ask(uri)
+    return bool(uri) or home / DATABASE in _held
+
+
+def _client() -> MongoClient[dict[str, Any]]:
+    from pymongo import MongoClient
+
+    uri = os.environ.get(URI_VARIABLE) or f"mongodb://127.0.0.1:{os.environ[_PORT_VARIABLE]}"
+    return MongoClient(uri, serverSelectionTimeoutMS=int(1000 * _ANSWER_SECONDS))
+
+
+def _database_name() -> str:
+    return os.environ.get("FIFTYONE_DATABASE_NAME", "fiftyone")
+
+
 def _ask(uri: str) -> None:
     """Raise where no database answers at the user's address."""
-    from pymongo import MongoClient
     from pymongo.errors import PyMongoError
 
     try:
-        client: MongoClient[dict[str, object]] = MongoClient(uri, serverSelectionTimeoutMS=int(1000 * _ANSWER_SECONDS))
-        with client:
+        with _client() as client:
             client.admin.command("ping")
     except PyMongoError as error:
         why = str(error).partition(", Timeout:")[0]
