@@ -84,7 +84,7 @@ def read_boxed_video(
     if len(videos) != 1:
         raise InputError(folder, f"holds {len(videos)} videos", expected=f"one, to which {TABLE} belongs")
     problems: list[Problem] = []
-    size = _size(videos[0])
+    size = frame_size(videos[0])
     found: dict[int, BoxList] = {}
     for line, frame, xyxy in _rows(folder / TABLE, problems):
         found.setdefault(frame, BoxList(size)).add(f"{TABLE}:{line}", 0, xyxy)
@@ -135,7 +135,8 @@ def _rows(path: Path, problems: list[Problem]) -> Iterator[_Row]:
         yield table.line_num, frame, (left, top, right, bottom)
 
 
-def _size(path: Path) -> tuple[int, int]:
+def frame_size(path: Path) -> tuple[int, int]:
+    """Width and height of a video's frames; raises InputError where it cannot be opened."""
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:

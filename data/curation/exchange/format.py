@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
 
 from data.curation.collection import Collection, Kind, Picture
-from data.curation.exchange.places import FRAME, shown_path
+from data.curation.exchange.places import FRAME
 from data.errors import ArgumentError, FileAccessError, InputError
 from data.files import sha256_of
+from data.readers.detections_video import VIDEO_SUFFIXES
 
 _PASSING: Final = frozenset(
     {"images", "labels", "data", "train", "training", "val", "valid", "validation", "test", "testing", "unsorted"}
@@ -41,17 +42,17 @@ class Library:
     def find(self, name: str) -> tuple[Picture, ...]:
         """The pictures that a name may mean: that of this id, else all whose path ends as the name, or it as theirs.
 
-        Folders that formats put pictures into ("images", "train") count for nothing. More than one means that the name
-        does not tell which; none that it is unknown.
+        Folders that formats put pictures into ("images", "train") count for nothing; a frame of a video is known by the
+        name of the video and its number, however both are written. More than one means that the name does not tell
+        which; none that it is unknown.
         """
         if name in self._by_id:
             return (self.pictures[self._by_id[name]],)
-        wanted = _telling(name)
-        if not wanted:
-            return ()
-        near = self._by_name.get(wanted[-1].casefold(), [])
-        found = [number for number in near if any(_agree(wanted, own) for own in _names_of(self.pictures[number]))]
-        exact = [number for number in found if any(wanted == own for own in _names_of(self.pictures[number]))]
+        meant = _spellings(name)
+        near = dict.fromkeys(number for one in meant for number in self._by_name.get(one[-1].casefold(), []))
+        own = {number: _names_of(self.pictures[number]) for number in near}
+        found = [number for number in near if any(_agree(one, other) for one in meant for other in own[number])]
+        exact = [number for number in found if not set(meant).isdisjoint(own[number])]
         return tuple(self.pictures[number] for number in (exact if len(exact) == 1 else found))
 
     def one(self, name: str) -> Picture | None:
@@ -123,12 +124,26 @@ class Format:
     speaks: Callable[[Path], bool]
 
 
-def _names_of(picture: Picture) -> Iterable[tuple[str, ...]]:
-    """The telling parts of its id, of its path, and of the name that its frame of a video is shown under."""
-    names = [_telling(picture.id), _telling(shown_path(picture))]
-    if not FRAME.search(picture.id):
-        names.append(_telling(picture.path.as_posix()))
-    return [one for one in dict.fromkeys(names) if one]
+def _names_of(picture: Picture) -> tuple[tuple[str, ...], ...]:
+    """The telling parts of its id, of its path, and of the names that formats give it."""
+    names = [picture.id, "_".join(_telling(picture.id))]
+    names += [] if FRAME.search(picture.id) else [picture.path.as_posix()]
+    return tuple(dict.fromkeys(one for name in names for one in _spellings(name)))
+
+
+def _spellings(name: str) -> tuple[tuple[str, ...], ...]:
+    """The telling parts of a name; that of a frame ends with its video and "#" and its number."""
+    parts = _telling(name)
+    frame = FRAME.search(name)
+    if frame and parts:
+        stem = PurePosixPath(parts[-1][: -len(frame[0])]).stem
+        return ((*parts[:-1], stem, f"#{int(frame[1])}"),)
+    last = PurePosixPath(parts[-1]) if parts else PurePosixPath()
+    if len(parts) > 1 and last.stem.isdecimal():
+        video = PurePosixPath(parts[-2])
+        stem = video.stem if video.suffix.lower() in VIDEO_SUFFIXES else video.name
+        return parts, (*parts[:-2], stem, f"#{int(last.stem)}")
+    return (parts,) if parts else ()
 
 
 def _telling(name: str) -> tuple[str, ...]:
@@ -146,3 +161,12 @@ def check_kind(collection: Collection, target: Format) -> None:
     if collection.kind not in target.kinds:
         found = f"{target.name} cannot hold {collection.kind}"
         raise ArgumentError("--format", found, expected=f"a format for {collection.kind}")
+
+
+def head_of(path: Path) -> bytes:
+    """The first 64 KiB of a file, by which it may say what it is; raises FileAccessError."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(1 << 16)
+    except OSError as error:
+        raise FileAccessError(path, f"cannot be read ({error.strerror or error})") from error

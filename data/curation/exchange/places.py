@@ -40,8 +40,10 @@ def frame_number(picture: Picture) -> int:
 
 
 def shown_path(picture: Picture) -> str:
-    """Its id as a file: "clip.mp4#7" is "clip.mp4/00000007.png", and an ending is added where there is none."""
-    name = FRAME.sub(lambda found: f"/{int(found[1]):08d}", picture.id)
+    """Its id as a file: "clip.mp4#7" is "clip/000007.png", and an ending is added where there is none."""
+    found = FRAME.search(picture.id)
+    archive = PurePosixPath(picture.id[: found.start()]) if found else PurePosixPath()
+    name = (archive.parent / archive.stem / f"{int(found[1]):06d}").as_posix() if found else picture.id
     suffix = picture.path.suffix.lower()
     suffix = suffix if suffix in IMAGE_SUFFIXES else ".png"
     return name if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES else f"{name}{suffix}"
@@ -60,6 +62,11 @@ def inner_path(picture: Picture) -> PurePosixPath:
     if folders and (SPLIT_NAMES.get(folders[0].lower()) == picture.part or folders[0] == UNSORTED):
         folders = folders[1:]
     return PurePosixPath(*map(_plain, folders), _plain(path.name))
+
+
+def flat_name(picture: Picture) -> str:
+    """Its inner path in one name, for tools that know pictures by name alone: "a/x.jpg" is "a_x.jpg"."""
+    return "_".join(inner_path(picture).parts)
 
 
 def _plain(name: str) -> str:
