@@ -11,9 +11,12 @@ from typing import Final
 from data.catalogue import Dataset, load_catalogue
 from data.download import Tick
 from data.errors import ArgumentError, FileAccessError, InputError, ShankhaError
+from data.images import read_image
+from data.provenance import WHOLE_PICTURE
 from data.readers import DetectionSet, DigitSet, Problem, read_detections, read_digits
 from data.store import MANIFEST, Manifest, Watch, read_manifest, unwatched
 from data.stored import compare
+from data.versions import differences, is_version, read_version_file
 
 _SPLITS = ("train", "val", "test")
 _READERS: Final[Mapping[str, Callable[[Path, str | None], DigitSet | DetectionSet]]] = MappingProxyType(
@@ -72,7 +75,8 @@ class Verification:
 def verify(folder: Path, watch: Watch = unwatched) -> Verification:
     """Compare the folder with its manifest and the catalogue, and read every example where there is a reader.
 
-    A folder without a manifest, filled by hand, is only read.
+    A folder without a manifest, filled by hand, is only read. Of a version that `shankha curate export` wrote, every
+    file is compared with what was written.
 
     Raises:
         FileAccessError: There is no such folder, or it cannot be read.
@@ -81,6 +85,8 @@ def verify(folder: Path, watch: Watch = unwatched) -> Verification:
     if not folder.is_dir():
         cure = "check the path, or get the dataset with `shankha data get`"
         raise FileAccessError(folder, "is no folder", cure=cure)
+    if is_version(folder):
+        return _verify_version(folder, watch)
     if not (folder / MANIFEST).is_file():
         return Verification(str(folder), None, 0, _read_unlisted(folder, watch))
     manifest = read_manifest(folder)
@@ -93,6 +99,31 @@ def verify(folder: Path, watch: Watch = unwatched) -> Verification:
     return Verification(
         str(folder), manifest.dataset, len(manifest.files), contents, found.missing, changed, found.extra
     )
+
+
+def _verify_version(folder: Path, watch: Watch) -> Verification:
+    """Compare a versioned folder with its manifest, and decode every picture of it that is there."""
+    version = read_version_file(folder)
+    found = differences(folder, version, watch("hashing"))
+    tick, unreadable = watch("reading"), []
+    pictures = [picture for picture in version.content.pictures if picture.file not in found.missing]
+    for number, picture in enumerate(pictures, 1):
+        try:
+            read_image(folder / picture.file)
+        except ShankhaError as error:
+            unreadable.append(Problem.of(error, picture.file))
+        tick(number, len(pictures))
+    boxed = version.content.kind not in WHOLE_PICTURE
+    contents = Contents(
+        examples=len(pictures),
+        boxes=sum(len(picture.labels) for picture in pictures) if boxed else None,
+        sites=tuple(sorted({picture.group for picture in pictures if picture.group})) if boxed else (),
+        unreadable=tuple(unreadable),
+        left_out=tuple(Problem(one.id, one.why) for one in version.content.left_out),
+    )
+    changed = tuple(Problem(*one) for one in found.changed)
+    title = f"{version.content.name} ({version.content.kind}, version {version.version})"
+    return Verification(str(folder), title, len(version.content.files), contents, found.missing, changed, found.extra)
 
 
 def _foreign_origins(manifest: Manifest, entry: Dataset) -> Iterator[Problem]:

@@ -2,7 +2,8 @@
 
 `03_Chromis_chrysura` and `Chromis chrysura` are the same species: a leading number only orders the folders. Files
 named as Fish4Knowledge names them, `fish_<trajectory>_<frame>`, or `..._track12_0007`, tell which fish a picture
-shows; so does a folder inside the species' folder. Elsewhere every picture counts as another fish.
+shows; so does a folder inside the species' folder, and before both the manifest of a versioned folder. Elsewhere every
+picture counts as another fish.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from data.preprocess import Image
 from data.readers.classfolders import SPLIT_NAMES, files_below, folders_in
 from data.readers.digitset import FileImages, Problem
 from data.splits import hold_out_groups
+from data.versions import MANIFEST, Version, readable_version
 
 PARTS: Final = ("train", "val", "test")
 LEAST_PICTURES: Final = 2
@@ -173,16 +175,34 @@ def read_crops(folder: Path, split: str | None = None, plan: CropSplit | None = 
     """
     if not folder.is_dir():
         raise FileAccessError(folder, "is no folder", cure="check the path")
+    return _crops(folder, split, plan or CropSplit(), _version(folder))
+
+
+def _version(folder: Path) -> Version | None:
+    return readable_version(folder, ("species",), ("classes",))
+
+
+def _crops(folder: Path, split: str | None, plan: CropSplit, version: Version | None) -> CropSet:
     parts = own_parts(folder)
     if not parts:
-        crops = _read(folder)
-        return crops if split is None else crops.part(split, plan or CropSplit())
+        crops = _grouped(_read(folder), folder, version)
+        return crops if split is None else crops.part(split, plan)
     if split is not None and split not in parts:
         known = ", ".join(sorted(parts))
         raise ArgumentError("--split", f"{folder} has no split {split!r}", expected=f"one of: {known}")
     if split is None and "test" not in parts:
         raise ArgumentError("--split", "is missing", expected=f"one of: {', '.join(sorted(parts))}")
-    return replace(_read(parts[split or "test"]), name=folder.resolve().name)
+    crops = _grouped(_read(parts[split or "test"]), folder, version)
+    return replace(crops, name=folder.resolve().name)
+
+
+def _grouped(crops: CropSet, root: Path, version: Version | None) -> CropSet:
+    """The crops of a version with the fish that its manifest tells, where it tells one."""
+    if version is None:
+        return crops
+    files = [path.relative_to(root).as_posix() for path in crops.images.paths]
+    told = [version.by_file[file].group or str(own) for file, own in zip(files, crops.groups, strict=True)]
+    return replace(crops, groups=np.array(told, np.str_))
 
 
 def read_parts(folder: Path, plan: CropSplit) -> dict[str, CropSet]:
@@ -198,7 +218,8 @@ def read_parts(folder: Path, plan: CropSplit) -> dict[str, CropSet]:
     if not own:
         crops = read_crops(folder)
         return {part: crops.part(part, plan) for part in PARTS}
-    parts = {part: read_crops(folder, part) for part in PARTS if part in own or part == "train"}
+    version = _version(folder)
+    parts = {part: _crops(folder, part, plan, version) for part in PARTS if part in own or part == "train"}
     if "val" not in parts:
         crops = parts["train"]
         kept, held = hold_out_groups(crops.labels, crops.groups, plan.validation_share, plan.seed + 1)
@@ -225,7 +246,9 @@ def _read(folder: Path) -> CropSet:
     labels: list[int] = []
     problems: list[Problem] = []
     left_out = [
-        Problem(path.name, "lies in no folder of a species") for path in sorted(folder.iterdir()) if path.is_file()
+        Problem(path.name, "lies in no folder of a species")
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name != MANIFEST
     ]
     for label, child in enumerate(species):
         files = list(files_below(child))
