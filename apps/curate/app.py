@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from apps.curate.database import FOLDER_VARIABLE, connect
+from apps.curate.database import FOLDER_VARIABLE, NOT_AT_ONCE, connect
+from apps.curate.deferring import deferred
 from apps.processes import interrupts_held
 from data.errors import ArgumentError, FileAccessError, ShankhaError
 
@@ -136,7 +137,8 @@ def _serve(port: int) -> None:
     os.environ["FIFTYONE_SERVER"] = "1"  # FiftyOne's server keeps no datasets in memory
     threading.Thread(target=_end_with_the_pipe, daemon=True).start()
     connect()
-    from fiftyone.server.main import start_server
+    with deferred(NOT_AT_ONCE):
+        from fiftyone.server.main import start_server
 
     start_server(port=port, address=ADDRESS)
 

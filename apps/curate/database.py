@@ -27,6 +27,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from platformdirs import user_data_path
 
 from apps.curate import keeper
+from apps.curate.deferring import deferred
 from data.errors import FileAccessError, MissingDependencyError, ShankhaError
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ LEAST_FREE: Final = 400 << 20
 """Bytes that must be free before the database is started: it lays out some 200 MB of journal."""
 CACHE_GB: Final = 0.5
 """Memory that the database may keep pages of its files in."""
+NOT_AT_ONCE: Final = tuple(
+    f"sklearn{part}" for part in ("", ".decomposition", ".linear_model", ".manifold", ".metrics")
+)
+"""What FiftyOne imports at its start for plots that may never be drawn, at two fifths of the time of its start."""
 
 _PORT_VARIABLE: Final = "FIFTYONE_PRIVATE_DATABASE_PORT"
 _START_SECONDS: Final = 120.0
@@ -88,7 +93,7 @@ def connect(folder: Path | None = None) -> ModuleType:
     _imported_for[:] = [home]
     if _is_there(home):
         return _opened(home)
-    with _started(home) as server:
+    with _started(home) as server, deferred(NOT_AT_ONCE):
         importlib.import_module("fiftyone")  # while the database starts
         os.environ[_PORT_VARIABLE] = str(server.port())
     return _opened(home)
@@ -160,7 +165,8 @@ def _settings(home: Path) -> None:
 
 def _opened(home: Path) -> ModuleType:
     """FiftyOne after its first question to the database."""
-    fiftyone = importlib.import_module("fiftyone")
+    with deferred(NOT_AT_ONCE):
+        fiftyone = importlib.import_module("fiftyone")
     try:
         fiftyone.list_datasets()
     except (OSError, RuntimeError) as error:
