@@ -16,6 +16,7 @@ from apps.fish.evidence import clock
 from apps.fish.records import TrackedObservations
 from apps.fish.report.markup import Html, joined, tag
 from apps.fish.report.stored import ReadDeployment
+from data.words import several
 
 _WIDTH: Final = 860
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34, 18, 12, 24
@@ -191,7 +192,7 @@ def places_chart(places: Sequence[tuple[str, str, float, float, bool]]) -> Html:
         tag("text", _degrees(max(latitudes), "NS"), x=4, y=14, class_="tick"),
         tag("text", _degrees(min(latitudes), "NS"), x=4, y=height - 22, class_="tick"),
     ]
-    label = f"{len(places)} deployments by longitude and latitude; north is up"
+    label = f"{several(len(places), 'deployment')} by longitude and latitude; north is up"
     shape = {"viewBox": f"0 0 {width} {height}", "role": "img", "aria_label": label}
     return tag("svg", *corners, *dots, **shape, class_="chart map")
 

@@ -14,6 +14,7 @@ from apps.fish.report.overview import overview, seen_species
 from apps.fish.report.plates import PlateSize
 from apps.fish.report.stored import ReadDeployment
 from apps.fish.report.survey_files import SurveyFiles
+from data.words import several
 
 MANY: Final = 50
 """From so many deployments on pictures are thumbnails and every deployment is folded."""
@@ -69,7 +70,7 @@ def render(files: SurveyFiles) -> str:
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"Fish survey: {len(deployments)} deployments"),
+        tag("title", f"Fish survey: {several(len(deployments), 'deployment')}"),
         tag("link", rel="icon", href="data:,"),
         tag("style", Html((_HERE / "page.css").read_text(encoding="utf-8"))),
     )
@@ -123,7 +124,7 @@ def _warnings(files: SurveyFiles) -> Html | None:
         lines.append(f"Not counted at all: {', '.join(files.lost)}.")
     waiting = files.summary.get("deployments", {}).get("waiting", 0)
     if waiting:
-        lines.append(f"{waiting} deployments were still being copied and are not counted.")
+        lines.append(f"{several(waiting, 'deployment')} still being copied: not counted.")
     lines += [f"These results cannot be read: {error}" for error in files.faults]
     if len({one.about.model_dump_json(include={"settings", "model", "sampling"}) for one in files.deployments}) > 1:
         lines.append("The deployments were not all counted with the same model and settings: each names its own below.")

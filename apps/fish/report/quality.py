@@ -12,6 +12,7 @@ from apps.fish.evidence import clock
 from apps.fish.records import TrackedObservations
 from apps.fish.report.stored import ReadDeployment, StoredChapter
 from apps.fish.sights import NEAR_THRESHOLD
+from data.words import several
 
 _LONG_GAP: Final = 2.0
 _USUAL_GAPS: Final = 4
@@ -72,13 +73,15 @@ def _problem(file: str, what: str, cure: str) -> str:
 def _of_chapter(chapter: StoredChapter) -> list[Note]:
     account = chapter.account
     if account is None:
-        return [Note(f"{chapter.label}: reading was broken off after {chapter.samples} samples.", grave=True)]
+        return [
+            Note(f"{chapter.label}: reading was broken off after {several(chapter.samples, 'sample')}.", grave=True)
+        ]
     read = f"{chapter.label}: {account.decoded:,} of {account.wanted:,} frames were decoded"
     flaws = []
     if account.damaged_packets:
-        flaws.append(f"{account.damaged_packets} packets are damaged")
+        flaws.append(several(account.damaged_packets, "damaged packet"))
     if account.corrupt:
-        flaws.append(f"{account.corrupt} frames are damaged in parts")
+        flaws.append(f"{several(account.corrupt, 'frame')} damaged in parts")
     if account.truncated:
         flaws.append(f"the file ends before the {account.stated_duration:.1f} s that it claims")
     said = [Note("; ".join([read, *flaws]) + ".", grave=not account.complete)]

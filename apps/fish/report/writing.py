@@ -13,6 +13,7 @@ from apps.fish.report.page import render
 from apps.fish.report.survey_files import SurveyFiles, is_unfinished, read_survey, written_folders
 from data.errors import InputError
 from data.files import write_text
+from data.words import several
 
 
 def report(
@@ -29,7 +30,7 @@ def report(
     files = write_report(results, written_folders(results), unfinished=is_unfinished(results))
     for error in files.faults:
         typer.echo(str(error), err=True)
-    shown = f"{len(files.deployments)} deployments"
+    shown = several(len(files.deployments), "deployment")
     typer.echo(f"{results / REPORT} shows {shown}{', of a survey that is not finished' if files.unfinished else ''}.")
     if files.faults:
         raise typer.Exit(InputError.exit_code)

@@ -15,6 +15,7 @@ from apps.fish.decisions import History
 from apps.fish.review.queue import Queue, read_queue
 from apps.fish.review.server import HOST, review_app
 from data.errors import ArgumentError
+from data.words import several
 
 _PORT: Final = 8765
 _WAITING: Final = 64
@@ -69,7 +70,7 @@ def _begun(queue: Queue, address: str) -> str:
     if queue.unseen:
         lines.append(f"{queue.unseen} fish more have no picture and cannot be judged.")
     if queue.lost:
-        lines.append(f"{queue.lost} earlier decisions are about fish that this survey does not see; they are kept.")
+        lines.append(f"About fish that this survey does not see: {several(queue.lost, 'earlier decision')}, kept.")
     return "\n".join(lines)
 
 
@@ -78,6 +79,6 @@ def _ended(history: History, added: int) -> str:
         return "Nothing was decided."
     standing = sum(len(decisions) for decisions in history.settled().values())
     return (
-        f"{added} decisions were added to {history.path}; {standing} fish are settled. "
+        f"Added to {history.path}: {several(added, 'decision')}; fish settled in all: {standing}. "
         "Next: run the same survey command again, and the tables count by these names."
     )
