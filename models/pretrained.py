@@ -70,9 +70,9 @@ def load_yolox(network: YoloxNano, onnx_path: Path) -> None:
         FileAccessError: The file cannot be read.
         MissingDependencyError: The onnx package is not installed.
     """
-    stem, _ = _plain_convolutions(onnx_path)[0]
-    if stem.shape[2:] == _OWN_STEM:
-        load_first_convolutions(network, onnx_path)
+    folded = _plain_convolutions(onnx_path)
+    if folded[0][0].shape[2:] == _OWN_STEM:
+        _fill_first(network, folded, onnx_path)
     else:
         load_yolox_coco(network, onnx_path)
 
@@ -89,15 +89,20 @@ def load_first_convolutions(backbone: nn.Module, onnx_path: Path) -> None:
         FileAccessError: The file cannot be read.
         MissingDependencyError: The onnx package is not installed.
     """
+    _fill_first(backbone, _plain_convolutions(onnx_path), onnx_path)
+
+
+def _fill_first(backbone: nn.Module, found: list[_Folded], onnx_path: Path) -> None:
+    """As `load_first_convolutions`, of the convolutions that the graph was found to have."""
     layers = _convolutions_with_norms(backbone)
-    folded = _plain_convolutions(onnx_path)[: len(layers)]
+    folded = found[: len(layers)]
     if folded[0][0].shape[2:] == _OWN_STEM:  # a graph of ours: its convolutions stand in the order of running
         folded[0] = _in_blocks(folded[0][0]), folded[0][1]
         layers = _in_order_of_running(backbone, layers)
     for number, (convolution, _) in enumerate(layers):
-        found = folded[number][0].shape if number < len(folded) else None
-        if found != tuple(convolution.weight.shape):
-            told = f"convolution {number} holds {found}"
+        shape = folded[number][0].shape if number < len(folded) else None
+        if shape != tuple(convolution.weight.shape):
+            told = f"convolution {number} holds {shape}"
             expected = f"weights of shape {tuple(convolution.weight.shape)}"
             raise InputError(onnx_path, told, expected=expected, cure="check network and start_from")
     for (convolution, norm), (weight, bias) in zip(layers, folded, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from data.errors import ConfigurationError
 from data.frames import fit_frame
 from data.points import centres
 from data.readers.detectionset import DetectionSet
+from data.readers.digitset import Problem
+from data.words import several
 from models import zoo
 from models.counting import Counter
 from models.counting_loss import LOSSES
-from training.recipe import CountingRecipe
+from training.recipe import CountingRecipe, DetectionSource
 from training.report import plot_points
 from training.start import start_from, weights_file
 from training.task import Evaluation
@@ -35,16 +38,26 @@ class CountingTask(SceneTask):
         root: The data folder that the recipe's dataset folders lie below.
 
     Raises:
-        ConfigurationError: No picture of the recipe's datasets, or no site to validate on, is wholly labelled.
+        ConfigurationError: No picture of one of the recipe's datasets is wholly labelled, or no site is left to
+            validate on.
     """
 
     def __init__(self, recipe: CountingRecipe, root: Path) -> None:
         super().__init__(recipe, root)
         self.loss_name = recipe.loss
-        self.held = self.held.select(self.held.exhaustive)
-        if not self.train.exhaustive.all() or not len(self.held):
-            expected = "datasets in which every fish is labelled"
-            raise ConfigurationError(recipe.name, "some pictures are labelled in part", expected=expected)
+
+    def pictures_of(self, source: DetectionSource) -> DetectionSet:
+        """See `SceneTask.pictures_of`; how many pictures are left out is told with what cannot be used of labels."""
+        pictures = super().pictures_of(source)
+        whole = pictures.select(pictures.exhaustive)
+        lost = len(pictures) - len(whole)
+        if not len(whole):
+            found = f"{source.folder}: all {several(lost, 'picture')} are labelled in part"
+            raise ConfigurationError(self.recipe.name, found, expected="datasets in which every fish is labelled")
+        if lost:
+            told = Problem(several(lost, "picture"), "left out, since not all fish in it are labelled")
+            whole = replace(whole, problems=(told, *whole.problems))
+        return whole
 
     def network(self) -> nn.Module:
         """The recipe's network, started from its weights where it names some."""
