@@ -63,6 +63,18 @@ def command_tree() -> TyperGroup:
             ),
             example="shankha fish survey /media/disk --out results --metadata deployments.csv",
         ),
+        group(
+            "curate",
+            "Look at data and predictions, put labels right, make the next training set.",
+            (
+                LazyCommand(
+                    "open",
+                    "apps.curate.opening:open_source",
+                    "Open data, results and predictions in the App of FiftyOne.",
+                ),
+            ),
+            example="shankha curate open digits/cmaterdb --model shipped",
+        ),
         LazyCommand("data", "apps.datasets:app", "Datasets: what there is, getting one, verifying a folder."),
         LazyCommand("evaluate", "apps.evaluate:evaluate", "Score an artifact on labelled data."),
         LazyCommand("train", "apps.train:train", "Train a network as a recipe says."),

@@ -118,6 +118,21 @@ def notes(folder: Path | None = None) -> dict[str, Note]:
     }
 
 
+@contextlib.contextmanager
+def translated(folder: Path) -> Iterator[None]:
+    """Turn errors of the database into FileAccessError with what its log says of them."""
+    try:
+        yield
+    except Exception as error:
+        errors = sys.modules.get("pymongo.errors")
+        if errors is None or not isinstance(error, errors.PyMongoError):
+            raise
+        home = folder / DATABASE
+        why = " ".join(str(error).partition(", Timeout:")[0].split())
+        cure = f"free space on its disk if it is full, and read {home / keeper.LOG}"
+        raise FileAccessError(home, f"the database failed ({why}{_last_error(home)})", cure=cure) from error
+
+
 @dataclass(frozen=True)
 class Note:
     """A dataset's name, the one that it has in addresses, and its `info`."""
