@@ -78,11 +78,7 @@ def _told(picture: Picture, said: Written, library: Library | None, problems: li
 def _label(label: Label, entry: Mapping[str, Any], where: str, problems: list[Problem]) -> Label:
     own = entry.get("attributes")
     attributes: Mapping[str, Any] = own if isinstance(own, dict) else {}
-    sure = None
-    try:
-        sure = confidence(entry.get("score"))
-    except ValueError as error:
-        problems.append(Problem(where, str(error)))
+    sure = confidence(entry.get("score"), where, problems)
     return replace(label, by=provenance(attributes, label.by), confidence=sure, track=_track(entry, attributes))
 
 

@@ -105,7 +105,8 @@ class _Reader:
             self.gathered.problems.append(Problem(where, f"{name} is named twice: the first is used"))
             return
         for number, shape in enumerate(image):
-            _take_shape(draft, shape, f"{where} {name}, {shape.tag}[{number}]", self._said(shape, 0))
+            place = f"{where} {name}, {shape.tag}[{number}]"
+            _take_shape(draft, shape, place, self._said(shape, place))
 
     def _draft(self, picture: Picture) -> Draft | None:
         if picture.id in self.drafts:
@@ -127,12 +128,12 @@ class _Reader:
         for frame, shape in sorted(seen.items()):
             shape.set("label", track.get("label", ""))
             if draft := self._frame(frame, where):
-                _take_shape(draft, shape, f"{where}, frame {frame}", self._said(shape, told_track, track))
+                _take_shape(draft, shape, f"{where}, frame {frame}", self._said(shape, where, told_track, track))
         boxes = {frame: sides for frame, shape in shapes.items() if shape.tag == "box" and (sides := _sides(shape))}
         try:
             for frame, sides in between(boxes, seen):
                 if draft := self._frame(frame, where):
-                    said = self._said(seen[max(known for known in seen if known < frame)], told_track, track)
+                    said = self._said(seen[max(known for known in seen if known < frame)], where, told_track, track)
                     draft.add_box(f"{where}, frame {frame}", track.get("label", ""), sides, said)
         except ValueError as error:
             self.gathered.problems.append(Problem(where, str(error)))
@@ -156,15 +157,11 @@ class _Reader:
                 self.gathered.problems.append(Problem(where, fault))
         return self.frames[frame]
 
-    def _said(self, shape: Element, track: int, tracked: Element | None = None) -> Said:
+    def _said(self, shape: Element, where: str, track: int = 0, tracked: Element | None = None) -> Said:
         attributes = {one.get("name", ""): one.text or "" for one in shape.iterfind("attribute")}
         source = shape.get("source") or (tracked.get("source") if tracked is not None else None)
         own = attributes.get(TRACK_ID, "")
-        try:
-            sure = confidence(attributes.get(_CONFIDENCE))
-        except ValueError as error:
-            self.gathered.problems.append(Problem(self.gathered.where.name, str(error)))
-            sure = None
+        sure = confidence(attributes.get(_CONFIDENCE), where, self.gathered.problems)
         number = int(own) if own.isdecimal() and len(own) < _DIGITS else track
         return Said(provenance(attributes, self._speaker(source)), sure, number)
 

@@ -55,6 +55,11 @@ class Library:
         exact = [number for number in found if not set(meant).isdisjoint(own[number])]
         return tuple(self.pictures[number] for number in (exact if len(exact) == 1 else found))
 
+    def videos(self) -> tuple[str, ...]:
+        """The videos of which frames are known, without an ending."""
+        frames = [one for picture in self.pictures for one in _spellings(picture.id) if one[-1].startswith("#")]
+        return tuple(dict.fromkeys("/".join(one[:-1]) for one in frames))
+
     def one(self, name: str) -> Picture | None:
         """The one picture that a name means; None where it is unknown.
 

@@ -112,18 +112,18 @@ def attributes_of(label: Label) -> dict[str, str]:
     return {key: value for key, value in zip(BY, (label.by.kind, label.by.name, label.by.when), strict=True) if value}
 
 
-def confidence(value: Any) -> float | None:
-    """A confidence as a file tells it, None where there is none.
-
-    Raises:
-        ValueError: It is no number from 0 to 1.
-    """
+def confidence(value: Any, where: str, problems: list[Problem]) -> float | None:
+    """A confidence as a file tells it; None where there is none, or, listed, where it is no number from 0 to 1."""
     if value is None or value == "":
         return None
-    number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
-    if not 0 <= number <= 1:  # NaN is not
-        raise ValueError(f"its confidence is {value!r}, not from 0 to 1")
-    return number
+    try:
+        number = float(value) if not isinstance(value, bool) else math.nan
+    except (TypeError, ValueError):
+        number = math.nan
+    if 0 <= number <= 1:  # NaN is not
+        return number
+    problems.append(Problem(where, f"its confidence is {value!r}, not from 0 to 1: it is taken without one"))
+    return None
 
 
 def with_identity(picture: Picture, told: object, library: Library | None) -> Picture:
