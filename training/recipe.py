@@ -35,7 +35,9 @@ class Network(Strict):
 class DigitSource(Strict):
     """A dataset folder, below the data folder unless absolute; `sources` keeps only these writer sources.
 
-    `repeat` shows its examples so many times an epoch; `limit` keeps only so many, the same in every run.
+    `repeat` shows its examples so many times an epoch; `limit` keeps only so many, the same in every run. Of a
+    versioned folder, where no `split` is asked for, the part train is learnt, and validated on its part val where it
+    has one.
     """
 
     folder: str
@@ -64,7 +66,8 @@ class DetectionSource(Strict):
     """A dataset folder, below the data folder unless absolute.
 
     `pictures` of it are drawn an epoch, spread over its clips; None takes every picture once. `exhaustive` says whether
-    everything of its classes is labelled; None takes what the dataset says.
+    everything of its classes is labelled; None takes what the dataset says. Of a versioned folder, where no `split` is
+    asked for, the part train is learnt, and validated on its part val where it has one.
     """
 
     folder: str

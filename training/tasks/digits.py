@@ -18,7 +18,8 @@ from data.labels import DIGIT_CLASSES, NOT_A_DIGIT
 from data.metrics import confusion_matrix, expected_calibration_error, softmax
 from data.preprocess import DigitPreprocessing, Image, fit_ink, ink_image, network_input, tight_ink
 from data.readers import DigitSet, read_digits
-from data.splits import stratified_holdout
+from data.splits import hold_out_groups, stratified_holdout
+from data.versions import is_version, learning_split, validation_split
 from models import zoo
 from training.augmentation.handwriting import HandwritingAugmenter
 from training.augmentation.policies import varied
@@ -36,13 +37,15 @@ _SCORING_BATCH = 512
 class InkExamples:
     """N digits as tight ink: `inks` (h, w) uint8 each, `labels` (N,) int64, `sources` (N,) str.
 
-    `repeats` (N,) int64 says how often an epoch shows each.
+    `repeats` (N,) int64 says how often an epoch shows each. `groups` (N,) str are what must not be torn apart between
+    training and validation, "" where that is not known.
     """
 
     inks: tuple[Image, ...]
     labels: NDArray[np.int64]
     sources: NDArray[np.str_]
     repeats: NDArray[np.int64]
+    groups: NDArray[np.str_]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -50,7 +53,7 @@ class InkExamples:
     def select(self, chosen: NDArray[np.int64]) -> InkExamples:
         """The chosen examples, in that order."""
         inks = tuple(self.inks[i] for i in chosen)
-        return InkExamples(inks, self.labels[chosen], self.sources[chosen], self.repeats[chosen])
+        return InkExamples(inks, self.labels[chosen], self.sources[chosen], self.repeats[chosen], self.groups[chosen])
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,10 @@ def load_inks(sources: Sequence[DigitSource], root: Path, spec: DigitPreprocessi
     labels: list[int] = []
     names: list[str] = []
     repeats: list[int] = []
+    groups: list[str] = []
     for source in sources:
         digits = _chosen(source, root)
+        whole = _versioned_groups(digits, root / source.folder)
         for batch in digits.batches():
             for index, image in zip(batch.indices, batch.images, strict=True):
                 ink = tight_ink(image, spec, digits.polarity)
@@ -106,13 +111,22 @@ def load_inks(sources: Sequence[DigitSource], root: Path, spec: DigitPreprocessi
                     labels.append(int(digits.labels[index]))
                     names.append(str(digits.sources[index]))
                     repeats.append(source.repeat)
+                    groups.append(str(whole[index]))
     if not inks:
         raise InputError(root, "the recipe's datasets hold no readable digit", cure="check data.train in the recipe")
-    return InkExamples(tuple(inks), np.array(labels, np.int64), np.array(names), np.array(repeats, np.int64))
+    counts = np.array(repeats, np.int64)
+    return InkExamples(tuple(inks), np.array(labels, np.int64), np.array(names), counts, np.array(groups))
+
+
+def _versioned_groups(digits: DigitSet, folder: Path) -> NDArray[np.str_]:
+    """(N,) the groups that the manifest of a versioned folder tells, where there are several; "" elsewhere."""
+    if not is_version(folder) or len(np.unique(digits.groups)) < 2:
+        return np.full(len(digits), "")
+    return np.array([f"{folder}/{group}" if group != digits.name else "" for group in digits.groups.tolist()])
 
 
 def _chosen(source: DigitSource, root: Path) -> DigitSet:
-    digits = read_digits(root / source.folder, source.split)
+    digits = read_digits(root / source.folder, learning_split(root / source.folder, source.split))
     if source.sources is not None:
         missing = sorted(set(source.sources) - set(digits.sources.tolist()))
         if missing:
@@ -169,17 +183,8 @@ class DigitTask(Task[DigitBatch]):
 
     def __init__(self, recipe: DigitRecipe, root: Path) -> None:
         self.recipe, self.root = recipe, root
-        own = load_inks(recipe.data.train, root, recipe.preprocessing)
-        _, source = np.unique(own.sources, return_inverse=True)
-        strata = source * len(DIGIT_CLASSES) + own.labels
-        kept, held = stratified_holdout(strata, recipe.data.validation_share, recipe.seed)
-        # Copies are made after the split: no example is on both sides of it.
-        self.train = own.select(np.repeat(kept, own.repeats[kept]))
+        self.train, self.held = _learnt_and_held(recipe, root)
         self.train = self.train.select(_some(np.arange(len(self.train)), recipe.data.limit, recipe.seed))
-        self.held = own.select(held)
-        if recipe.data.validate_on:
-            other = load_inks(recipe.data.validate_on, root, recipe.preprocessing)
-            self.held = _both(self.held, other)
 
     def network(self) -> nn.Module:
         """The recipe's network, started from another run's weights where it names some."""
@@ -249,7 +254,8 @@ class DigitTask(Task[DigitBatch]):
         cells = self.logits(network, self.validation.cells.frames, device)
         labels = self.validation.cells.labels
         digit = labels != NOT_A_DIGIT
-        plain_right = plain[:, :NOT_A_DIGIT].argmax(axis=1) == self.validation.plain.labels
+        known = self.validation.plain.labels
+        plain_right = (plain[:, :NOT_A_DIGIT].argmax(axis=1) == known)[known != NOT_A_DIGIT]
         cell_right = cells[digit, :NOT_A_DIGIT].argmax(axis=1) == labels[digit]
         probabilities = softmax(cells)
         nll = -float(np.mean(np.log(np.maximum(1e-9, probabilities[np.arange(len(labels)), labels]))))
@@ -292,19 +298,53 @@ class DigitTask(Task[DigitBatch]):
         return images, captions
 
 
+def _learnt_and_held(recipe: DigitRecipe, root: Path) -> tuple[InkExamples, InkExamples]:
+    """What the recipe learns from, each example as often as an epoch shows it, and what it validates on.
+
+    A versioned folder that has a part for validation gives that, and learns all of its part for learning.
+    """
+    spec, data = recipe.preprocessing, recipe.data
+    settled = [source for source in data.train if validation_split(root / source.folder, source.split)]
+    others = [source for source in data.train if source not in settled]
+    learnt, held = [], []
+    if others:
+        own = load_inks(others, root, spec)
+        kept, apart = _held_out(own, data.validation_share, recipe.seed)
+        # Copies are made after the split: no example is on both sides of it.
+        learnt.append(own.select(np.repeat(kept, own.repeats[kept])))
+        held.append(own.select(apart))
+    if settled:
+        own = load_inks(settled, root, spec)
+        learnt.append(own.select(np.repeat(np.arange(len(own)), own.repeats)))
+        validation = [source.model_copy(update={"split": "val"}) for source in settled]
+        held.append(load_inks(validation, root, spec))
+    if data.validate_on:
+        held.append(load_inks(data.validate_on, root, spec))
+    return _joined(learnt), _joined(held)
+
+
+def _held_out(examples: InkExamples, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices kept and held out: whole groups where those are known, else examples of every source and class."""
+    _, source = np.unique(examples.sources, return_inverse=True)
+    strata = source * len(DIGIT_CLASSES) + examples.labels
+    loose, grouped = np.flatnonzero(examples.groups == ""), np.flatnonzero(examples.groups != "")
+    kept, held = stratified_holdout(strata[loose], share, seed)
+    whole, apart = hold_out_groups(source[grouped], examples.groups[grouped], share, seed)
+    return np.sort(np.concatenate([loose[kept], grouped[whole]])), np.sort(
+        np.concatenate([loose[held], grouped[apart]])
+    )
+
+
 def _some(indices: NDArray[np.int64], limit: int | None, seed: int) -> NDArray[np.int64]:
     if limit is None or limit >= len(indices):
         return indices
     return np.sort(np.random.default_rng(seed).choice(indices, limit, replace=False))
 
 
-def _both(one: InkExamples, other: InkExamples) -> InkExamples:
-    return InkExamples(
-        one.inks + other.inks,
-        np.concatenate([one.labels, other.labels]),
-        np.concatenate([one.sources, other.sources]),
-        np.concatenate([one.repeats, other.repeats]),
-    )
+def _joined(parts: Sequence[InkExamples]) -> InkExamples:
+    inks = tuple(ink for part in parts for ink in part.inks)
+    columns = ("labels", "sources", "repeats", "groups")
+    return InkExamples(inks, *(np.concatenate([getattr(part, column) for part in parts]) for column in columns))
 
 
 def _short(label: int | np.integer) -> str:

@@ -21,6 +21,7 @@ from data.masks import coarse_picture
 from data.readers.detections import read_detections
 from data.readers.detectionset import DetectionSet, as_fish, joined_detections
 from data.sampling import hold_out, spread_over_clips
+from data.versions import learning_split, validation_split
 from models.detector import BoxTargets
 from models.segmenter import MASK_STRIDE, MaskTargets
 from training.augmentation.emptied import FRAMES, emptied
@@ -152,6 +153,10 @@ class SceneTask(Task[SceneBatch]):
         kept, held = [], []
         for source in recipe.data.train:
             pictures = self._told(source)
+            if validation_split(root / source.folder, source.split):
+                kept.append(pictures)
+                held.append(self._told(source.model_copy(update={"split": "val"})))
+                continue
             learnt, unseen = hold_out(pictures, recipe.data.validation_share, recipe.seed, recipe.data.hold_out)
             kept.append(pictures.select(learnt))
             held.append(pictures.select(unseen))
@@ -175,7 +180,8 @@ class SceneTask(Task[SceneBatch]):
 
     def pictures_of(self, source: DetectionSource) -> DetectionSet:
         """The pictures of one of the recipe's datasets, labelled as this task learns them."""
-        return as_fish(read_detections(self.root / source.folder, source.split, source.exhaustive))
+        folder = self.root / source.folder
+        return as_fish(read_detections(folder, learning_split(folder, source.split), source.exhaustive))
 
     @property
     def steps(self) -> int:

@@ -19,6 +19,7 @@ from data.prototypes import decoded_masks
 from data.readers.detections import read_detections
 from data.readers.detectionset import DetectionSet, outlined_once, with_classes
 from data.suppression import with_candidates
+from data.versions import learning_split
 from models.segmenter import MASK_STRIDE, Segmenter
 from training.recipe import DetectionSource, SegmentationRecipe
 from training.report import plot_masks
@@ -53,7 +54,8 @@ class SegmentationTask(DetectionTask):
 
     def pictures_of(self, source: DetectionSource) -> DetectionSet:
         """The pictures of one dataset with their masks, under the data's own names."""
-        found = read_detections(self.root / source.folder, source.split, source.exhaustive, masks=True)
+        folder = self.root / source.folder
+        found = read_detections(folder, learning_split(folder, source.split), source.exhaustive, masks=True)
         return outlined_once(found if self.names is None else with_classes(found, self.names))
 
     def segment(self, network: nn.Module, pictures: DetectionSet, device: torch.device) -> list[Found]:
