@@ -199,7 +199,7 @@ def _imagenet(images: Sequence[NDArray[np.uint8]]) -> Floats:
 def _head(seen: Floats, labels: Labels, test_seen: Floats, test_labels: Labels) -> Callable[[Labels], Learnt]:
     """A linear model, learnt to its end on the chosen ones."""
     mean, spread = seen.mean(axis=0), seen.std(axis=0) + 1e-6
-    scale = spread * np.sqrt(seen.shape[1])
+    scale = spread * np.float32(np.sqrt(seen.shape[1]))
     inputs, test = ((part - mean) / scale for part in (seen, test_seen))
 
     def learn(chosen: Labels) -> Learnt:
