@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +24,7 @@ from apps.curate.fields import (
 from apps.curate.samples import add_label_field, dataset_of, labels_document
 from apps.curate.sources.stills import Still, labels_of
 from apps.curate.sources.survey_files import Surveyed
+from apps.curate.sources.writing import write_fields
 from data.curation.collection import Collection, Label, Picture
 from data.provenance import Kind
 from data.readers.detectionset import FISH
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 MAXN_VIEW: Final = "MaxN frames"
 UNSURE_VIEW: Final = "unsure frames"
-_BATCH: Final = 1_000
-"""Frames that are sent to the database at once."""
 _TEXTS: Final = (DEPLOYMENT, SITE, VIDEO)
 
 
@@ -103,7 +102,7 @@ def frame_dataset(frames: Sequence[Framed], name: str) -> fo.Dataset:
     dataset.add_sample_field(VIDEO_FRAME, fiftyone.IntField)
     dataset.add_sample_field(SECONDS, fiftyone.FloatField)
     dataset.add_sample_field(WHY, fiftyone.ListField, subfield=fiftyone.StringField)
-    _write(dataset, {one.picture.id: _fields(one, kind) for one in frames})
+    write_fields(dataset, {one.picture.id: _fields(one, kind) for one in frames})
     for view, why in ((MAXN_VIEW, MAXN_FRAME), (UNSURE_VIEW, UNSURE_FRAME)):
         chosen = [one.picture.id for one in frames if any(reason.startswith(why) for reason in one.origin[WHY])]
         dataset.save_view(view, dataset.match(fiftyone.ViewField(ITEM).is_in(chosen)))
@@ -129,13 +128,3 @@ def _document(
         if name is not None:
             document[SPECIES] = name
     return said
-
-
-def _write(dataset: fo.Dataset, documents: Mapping[str, dict[str, Any]]) -> None:
-    """Add fields to the samples of a dataset, by their items."""
-    from pymongo import UpdateOne
-
-    updates = [UpdateOne({ITEM: item}, {"$set": fields}) for item, fields in documents.items()]
-    for start in range(0, len(updates), _BATCH):
-        dataset._sample_collection.bulk_write(updates[start : start + _BATCH])
-    dataset.reload()

@@ -62,7 +62,6 @@ def video_dataset(name: str) -> fo.Dataset:
         dataset.add_sample_field(key, fiftyone.EmbeddedDocumentField, embedded_doc_type=kind)
     dataset.add_sample_field(f"{COUNTS}.classifications.count", fiftyone.IntField)
     dataset.add_sample_field(f"{COUNTS}.classifications.{SECONDS}", fiftyone.FloatField)
-    dataset.add_sample_field(f"{MAXN}.detections.count", fiftyone.IntField)
     dataset.add_frame_field(VIDEO_FRAME, fiftyone.IntField)
     dataset.create_index(ITEM)
     dataset.save()
@@ -133,8 +132,9 @@ def _sample(surveyed: Surveyed, number: int, path: Path) -> fo.Sample:
     if place and place.latitude is not None and place.longitude is not None:
         sample[LOCATION] = fiftyone.GeoLocation(point=[place.longitude, place.latitude])
     counts = [
-        fiftyone.Classification(label=one.species, count=one.count, **({SECONDS: one.seconds} if one.count else {}))
+        fiftyone.Classification(label=one.species, count=one.count, **{SECONDS: one.seconds})
         for one in surveyed.maxn
+        if one.count
     ]
     sample[COUNTS] = fiftyone.Classifications(classifications=counts)
     return sample
@@ -163,7 +163,7 @@ def _sightings(surveyed: Surveyed, number: int, rate: float, count: int) -> list
         at = float(seen.file_seconds[here][0]) if here.any() else one.frame / rate
         first, last = round((at - _AROUND) * rate) + 1, round((at + _AROUND) * rate) + 1
         support = [max(1, first), max(1, min(count, last))]
-        found.append(connect().TemporalDetection(label=one.species, support=support, count=one.count))
+        found.append(connect().TemporalDetection(label=f"{one.species}: {one.count}", support=support))
     return found
 
 
