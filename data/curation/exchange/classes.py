@@ -163,4 +163,4 @@ def speaks(path: Path) -> bool:
     return False
 
 
-FORMAT: Final = Format("classes", frozenset({"digits", "species"}), read, write, speaks)
+FORMAT: Final = Format("classes", frozenset({"digits", "species"}), read, write, places_of, speaks)

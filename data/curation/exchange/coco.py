@@ -42,10 +42,11 @@ _DECIMALS: Final = 3
 def read(path: Path, library: Library | None = None) -> Collection:
     """The pictures of a folder of COCO json with all its parts, or of one file; see `Reader`."""
     gathered = Gathered(path)
+    whole = None if library is None else True
     names: list[str] = []
     for split in splits_of(path):
         try:
-            detections, written = read_annotated(path, split, masks=True, find=_finder(library))
+            detections, written = read_annotated(path, split, whole, masks=True, find=_finder(library))
         except InputError as error:
             gathered.problems.append(Problem.of(error))
             continue
@@ -175,8 +176,8 @@ def _segmentation(mask: Mask, size_wh: tuple[int, int]) -> Any:
 
 
 def speaks(path: Path) -> bool:
-    """Whether it is COCO json, or a folder with some."""
+    """Whether it has keys of COCO json, or is a folder with such a file; tasks of Label Studio may have them too."""
     return is_coco(path) if path.is_dir() else path.suffix.lower() == ".json" and looks_right(path)
 
 
-FORMAT: Final = Format("coco", frozenset({"detection", "segmentation"}), read, write, speaks)
+FORMAT: Final = Format("coco", frozenset({"detection", "segmentation"}), read, write, places_of, speaks)

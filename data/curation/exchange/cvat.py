@@ -15,7 +15,7 @@ import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final
 from xml.etree.ElementTree import Element, SubElement
 
@@ -35,7 +35,8 @@ from data.curation.exchange.gathering import (
     provenance,
     turned_box,
 )
-from data.curation.exchange.places import IMAGES, copy_pictures, distinct, flat_name
+from data.curation.exchange.places import copy_pictures
+from data.curation.exchange.sequence import places_of
 from data.curation.exchange.times import utc
 from data.curation.exchange.tracks import between
 from data.curation.exchange.xml import read_xml, write_xml
@@ -97,7 +98,7 @@ class _Reader:
             picture,
             part=_PARTS.get(image.get("part", image.get("subset", "")).lower(), ""),
             group=image.get("group", ""),
-            complete=image.get("complete") != "0",
+            complete=self.finder.library is not None or image.get("complete") != "0",
             tags=tuple(filter(None, image.get("tags", "").split(";"))),
         )
         draft = self._draft(picture)
@@ -258,12 +259,6 @@ def write(collection: Collection, folder: Path) -> None:
                 shutil.copyfileobj(source, target)
 
 
-def places_of(collection: Collection) -> dict[str, PurePosixPath]:
-    """Where `write` puts each picture below the folder, by id."""
-    names = distinct({picture.id: PurePosixPath(flat_name(picture)) for picture in collection.pictures})
-    return {one: IMAGES / name for one, name in names.items()}
-
-
 def _meta(collection: Collection) -> Element:
     meta = Element("meta")
     task = SubElement(meta, "task")
@@ -341,4 +336,6 @@ def speaks(path: Path) -> bool:
     return file.suffix.lower() == ".xml" and file.is_file() and b"<annotations" in head_of(file)
 
 
-FORMAT: Final = Format("cvat", frozenset({"digits", "species", "detection", "segmentation"}), read, write, speaks)
+FORMAT: Final = Format(
+    "cvat", frozenset({"digits", "species", "detection", "segmentation"}), read, write, places_of, speaks
+)

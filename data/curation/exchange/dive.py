@@ -24,6 +24,7 @@ from data.curation.exchange.sequence import (
     Seen,
     copy_media,
     media_of,
+    places_of,
     said_of,
     seen_in,
     track_of,
@@ -224,4 +225,4 @@ def speaks(path: Path) -> bool:
     return bool(_TRACKS.search(head)) and not _COCO.search(head)
 
 
-FORMAT: Final = Format("dive", frozenset({"detection", "segmentation"}), read, write, speaks)
+FORMAT: Final = Format("dive", frozenset({"detection", "segmentation"}), read, write, places_of, speaks)

@@ -98,6 +98,7 @@ class Reader(Protocol):
         Args:
             path: The file or folder.
             library: Where pictures are looked for that do not lie beside the labels; those found keep their id.
+                With it, `complete` tells of a picture whether each of its labels could be read.
 
         Returns:
             Pictures that are there; labels of others, and what else cannot be taken in, are problems.
@@ -119,6 +120,7 @@ class Format:
         read: Its reader.
         write: Writes a collection into a folder, which may exist: labels, and the pictures where the tool takes them
             from the folder. Raises FileAccessError where a picture cannot be read or a file cannot be written.
+        places: Where `write` puts each picture below the folder, by id; a picture that lies there already stays.
         speaks: Whether a file or folder says of itself that it is of this format.
     """
 
@@ -126,6 +128,7 @@ class Format:
     kinds: frozenset[Kind]
     read: Reader
     write: Callable[[Collection, Path], None]
+    places: Callable[[Collection], dict[str, PurePosixPath]]
     speaks: Callable[[Path], bool]
 
 

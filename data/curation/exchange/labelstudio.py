@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from data.curation.collection import WHOLE_PICTURE, Collection, Kind, Label, Part, Picture, Provenance
 from data.curation.exchange import brush
+from data.curation.exchange.coco import places_of
 from data.curation.exchange.format import Format, Library, check_kind, head_of
 from data.curation.exchange.gathering import (
     TRACK_ID,
@@ -36,7 +37,7 @@ from data.curation.exchange.gathering import (
     provenance,
 )
 from data.curation.exchange.jsonfile import read_json, write_json
-from data.curation.exchange.places import IMAGES, copy_pictures, distinct, inner_path
+from data.curation.exchange.places import copy_pictures
 from data.curation.exchange.times import utc
 from data.curation.exchange.xml import read_xml, write_xml
 from data.errors import InputError, ShankhaError
@@ -199,7 +200,7 @@ def _picture(finder: Finder, names: Sequence[str], data: _Json, told_wh: tuple[i
         picture,
         part=_PARTS.get(str(data.get("part")), ""),
         group=str(data.get("group") or ""),
-        complete=data.get("complete") is not False,
+        complete=finder.library is not None or data.get("complete") is not False,
         tags=tuple(str(tag) for tag in tags) if isinstance(tags, list) else (),
     )
 
@@ -295,12 +296,6 @@ def write(collection: Collection, folder: Path) -> None:
     write_xml(folder / CONFIG, _config(collection))
 
 
-def places_of(collection: Collection) -> dict[str, PurePosixPath]:
-    """Where `write` puts each picture below the folder, by id."""
-    inner = distinct({picture.id: inner_path(picture) for picture in collection.pictures})
-    return {name: IMAGES / place for name, place in inner.items()}
-
-
 def _task(picture: Picture, place: PurePosixPath, kind: Kind) -> dict[str, Any]:
     data: dict[str, Any] = {"image": f"{_SERVED}{quote(place.as_posix())}", "item": picture.id}
     data |= {key: text for key, text in (("part", picture.part), ("group", picture.group)) if text}
@@ -367,5 +362,5 @@ def speaks(path: Path) -> bool:
 
 
 FORMAT: Final = Format(
-    "label-studio", frozenset({"digits", "species", "detection", "segmentation"}), read, write, speaks
+    "label-studio", frozenset({"digits", "species", "detection", "segmentation"}), read, write, places_of, speaks
 )

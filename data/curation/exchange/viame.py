@@ -23,7 +23,17 @@ from typing import Final
 from data.curation.collection import Collection, Label, Provenance
 from data.curation.exchange.format import Format, Library, check_kind, head_of
 from data.curation.exchange.gathering import Draft, Finder, Gathered, Said, provenance
-from data.curation.exchange.sequence import Frames, Media, Seen, copy_media, media_of, said_of, seen_in, track_of
+from data.curation.exchange.sequence import (
+    Frames,
+    Media,
+    Seen,
+    copy_media,
+    media_of,
+    places_of,
+    said_of,
+    seen_in,
+    track_of,
+)
 from data.errors import FileAccessError, InputError
 from data.files import whole_file
 from data.masks import polygons
@@ -212,4 +222,4 @@ def speaks(path: Path) -> bool:
     return file.suffix.lower() == ".csv" and file.is_file() and b"Detection or Track-id" in head_of(file)
 
 
-FORMAT: Final = Format("viame", frozenset({"detection", "segmentation"}), read, write, speaks)
+FORMAT: Final = Format("viame", frozenset({"detection", "segmentation"}), read, write, places_of, speaks)

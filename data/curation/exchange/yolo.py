@@ -53,10 +53,11 @@ def read(path: Path, library: Library | None = None) -> Collection:
     gathered = Gathered(path if path.is_dir() else path.parent)
     by = Provenance(kind="source", name=gathered.where.resolve().name or "YOLO")
     names: list[str] = list(told.names or ())
+    whole = None if library is None else True
     faults: list[Problem] = []
     for split in [split for split in _PARTS if split in told.parts] or (None,):
         try:
-            _read_part(gathered, names, read_set(path, split, masks=True), split, by, library)
+            _read_part(gathered, names, read_set(path, split, whole, masks=True), split, by, library)
         except InputError as error:
             faults.append(Problem.of(error))
     if library is not None:
@@ -178,4 +179,4 @@ def speaks(path: Path) -> bool:
     return is_yolo(path) if path.is_dir() else path.name in YAML_NAMES
 
 
-FORMAT: Final = Format("yolo", frozenset({"detection", "segmentation"}), read, write, speaks)
+FORMAT: Final = Format("yolo", frozenset({"detection", "segmentation"}), read, write, places_of, speaks)
