@@ -51,12 +51,12 @@ class Answers:
 class Answerer(ABC, Generic[PreparedT]):
     """A model that says something of pictures.
 
-    `kind` is what its labels speak of, `classes` what its probabilities count into (none where it gives no such),
-    `batch` the pictures that had best be asked together.
+    `kind` is what its labels speak of, `classes` what it can say (its probabilities, if any, count into them), `batch`
+    the pictures that had best be asked together.
     """
 
     kind: Kind
-    classes: tuple[str, ...] = ()
+    classes: tuple[str, ...]
     batch: int = 8
 
     def __init__(self, by: Provenance) -> None:
@@ -158,10 +158,10 @@ class BoxAnswerer(Answerer[tuple[Image, ...]]):
         self._segmenter: FishSegmenter | None = None
         if isinstance(artifact.spec, SegmentationSpec):
             self.kind, self._segmenter = "segmentation", FishSegmenter(artifact, threads)
-            self.names = self._segmenter.names
+            self.classes = self._segmenter.names
         else:
             self._detector = FishDetector(artifact, threads)
-            self.names = self._detector.names
+            self.classes = self._detector.names
 
     def prepare(self, images: Sequence[Image]) -> tuple[Image, ...]:
         """See `Answerer.prepare`."""
@@ -178,7 +178,7 @@ class BoxAnswerer(Answerer[tuple[Image, ...]]):
     def _labels(self, found: Detections, masks: tuple[Mask, ...] | None) -> tuple[Label, ...]:
         return tuple(
             Label(
-                self.names[int(found.labels[number])],
+                self.classes[int(found.labels[number])],
                 self.by,
                 xyxy=found.xyxy[number],
                 mask=None if masks is None else masks[number],

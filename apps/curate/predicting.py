@@ -133,6 +133,22 @@ def embed(samples: fo.Dataset | fo.DatasetView, artifact: Path, tick: Tick | Non
     return rows
 
 
+def field_probabilities(samples: fo.Dataset | fo.DatasetView, field: str) -> tuple[Floats, tuple[str, ...]] | None:
+    """As `probabilities`, by the field of predictions; None where it comes from no model that has such."""
+    dataset = _dataset(samples)
+    told = (dataset.info.get(MODELS) or {}).get(field)
+    if told is None or told["task"] not in WHOLE_PICTURE:
+        return None
+    file = _rows_file(_PROBABILITIES, dataset, f"{told['artifact']}-{told['engine']}")
+    return find_rows(file, keys_of(samples.values("filepath")), len(told["classes"])), tuple(told["classes"])
+
+
+def predicted_field(dataset: fo.Dataset, artifact: Artifact[ArtifactSpec]) -> str | None:
+    """The field for what an artifact says; None where it was not asked yet."""
+    told, digest = dataset.info.get(MODELS) or {}, _digest(artifact)
+    return next((field for field, one in told.items() if one["artifact"] == digest and dataset.has_field(field)), None)
+
+
 def probabilities(samples: fo.Dataset | fo.DatasetView, artifact: Path) -> tuple[Floats, tuple[str, ...]]:
     """What `predict` found the calibrated probabilities of the classes to be, for digits and species.
 
@@ -315,6 +331,7 @@ def _note(dataset: fo.Dataset, field: str, artifact: Artifact[ArtifactSpec], mod
         "task": spec.task,
         "engine": artifact.choice.engine,
         "precision": artifact.choice.precision,
+        "classes": list(model.classes),
         "threshold": spec.threshold if isinstance(spec, BoxSpec) else None,
         "when": model.by.when,
     }
@@ -328,9 +345,12 @@ def _digest(artifact: Artifact[ArtifactSpec]) -> str:
 
 
 def _embedding_file(dataset: fo.Dataset, artifact: Artifact[ArtifactSpec]) -> Path:
-    return curate_folder() / _EMBEDDINGS / plain_name(dataset.name) / f"{_digest(artifact)}.npz"
+    return _rows_file(_EMBEDDINGS, dataset, _digest(artifact))
 
 
 def _probability_file(dataset: fo.Dataset, artifact: Artifact[ArtifactSpec]) -> Path:
-    name = f"{_digest(artifact)}-{artifact.choice.engine}.npz"
-    return curate_folder() / _PROBABILITIES / plain_name(dataset.name) / name
+    return _rows_file(_PROBABILITIES, dataset, f"{_digest(artifact)}-{artifact.choice.engine}")
+
+
+def _rows_file(kind: str, dataset: fo.Dataset, name: str) -> Path:
+    return curate_folder() / kind / plain_name(dataset.name) / f"{name}.npz"
