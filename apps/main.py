@@ -72,6 +72,17 @@ def command_tree() -> TyperGroup:
                     "apps.curate.opening:open_source",
                     "Open data, results and predictions in the App of FiftyOne.",
                 ),
+                LazyCommand("next", "apps.curate.choosing:label_next", "Choose the pictures to label next."),
+                LazyCommand(
+                    "export",
+                    "apps.curate.exporting:export_dataset",
+                    "Write a dataset as a versioned folder, with a manifest of who said what.",
+                ),
+                LazyCommand(
+                    "diff",
+                    "apps.curate.comparing:compare_versions",
+                    "Say what changed between two versions of a dataset, and who changed it.",
+                ),
             ),
             example="shankha curate open digits/cmaterdb --model shipped",
         ),

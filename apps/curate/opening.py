@@ -90,7 +90,7 @@ def open_source(  # noqa: PLR0913, PLR0917 - the options of a command
     kind = kind_of(source)
     called = name or (source.resolve().name if source.is_dir() else source.resolve().stem)
     request = Request(source, kind, called, home, split, footage, copies)
-    models = tuple(_artifact(one, kind) for one in model or ())
+    models = tuple(model_folder(one, kind) for one in model or ())
     with _app(home, port, wanted=not no_app) as app, translated(home):
         with _progress() as watch:
             opened = open_request(request, models, watch)
@@ -171,7 +171,7 @@ def _described(dataset: fo.Dataset) -> str:
     return line
 
 
-def _artifact(model: str, kind: str) -> Path:
+def model_folder(model: str, kind: str) -> Path:
     """The folder of a model; raises ShankhaError where it is no artifact that can be opened."""
     if model == SHIPPED and kind not in _SHIPPED_FOR:
         raise ArgumentError("--model", "for a dataset folder no model is told", cure="name the folder of an artifact")

@@ -19,13 +19,15 @@ from typing import Final, cast
 import numpy as np
 
 from data.curation.collection import Collection, Label, Picture, Provenance, now
-from data.curation.exchange import FORMATS, classes, coco, yolo
+from data.curation.exchange import FORMATS, classes, coco, cvat, labelstudio, yolo
 from data.curation.exchange.format import check_kind
 from data.curation.exchange.places import copy_pictures, is_frame
+from data.curation.exchange.sequence import media_of
 from data.download import check_space
 from data.errors import ArgumentError, FileAccessError, InputError, ShankhaError
 from data.files import write_text
 from data.images import image_size
+from data.readers.detections_video import VIDEO_SUFFIXES
 from data.readers.digitset import Problem
 from data.rle import from_rle, rle
 from data.stored import Tick, listed
@@ -44,11 +46,22 @@ from data.versions import (
 
 _NUMBERED: Final = re.compile(r"(.+)-v(\d+)")
 _CHUNK: Final = 200
-_PLACES: Final[Mapping[str, Callable[[Collection], dict[str, PurePosixPath]]]] = {
+
+
+def _in_sequence(collection: Collection) -> Mapping[str, PurePosixPath]:
+    return media_of(collection).places
+
+
+_PLACES: Final[Mapping[str, Callable[[Collection], Mapping[str, PurePosixPath]]]] = {
     "classes": classes.places_of,
+    "coco": coco.places_of,
+    "cvat": cvat.places_of,
+    "dive": _in_sequence,
+    "label-studio": labelstudio.places_of,
+    "viame": _in_sequence,
     "yolo": yolo.places_of,
 }
-"""Where formats want their pictures; all others take them as COCO does."""
+"""Where each format has its pictures, by id."""
 
 
 @dataclass(frozen=True)
@@ -204,9 +217,12 @@ def _failure(folder: Path, place: Path | None, error: OSError) -> FileAccessErro
     return FileAccessError(folder, f"cannot be written ({why}): nothing was", cure=cure)
 
 
-def _write(collection: Collection, staging: Path, target_format: str, tick: Tick | None) -> dict[str, PurePosixPath]:
+def _write(collection: Collection, staging: Path, target_format: str, tick: Tick | None) -> Mapping[str, PurePosixPath]:
     """Copy the pictures, let the format write its labels beside them; where each picture lies, by id."""
-    places = _PLACES.get(target_format, coco.places_of)(collection)
+    places = _PLACES[target_format](collection)
+    if any(place.suffix.lower() in VIDEO_SUFFIXES for place in places.values()):
+        FORMATS[target_format].write(collection, staging)  # the video itself goes along
+        return places
     frames = [picture for picture in collection.pictures if is_frame(picture)]
     pictures = [picture for picture in collection.pictures if not is_frame(picture)]
     check_space(staging, sum(picture.path.stat().st_size for picture in pictures))
