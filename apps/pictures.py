@@ -48,6 +48,12 @@ def line_of_text(text: str, height: int) -> Image:
     return np.asarray(canvas, np.uint8)
 
 
+def write_png(path: Path, picture: Image) -> None:
+    """Write the picture without any loss, whole or not at all."""
+    _, packed = cv2.imencode(".png", picture)
+    write_bytes(path, packed.tobytes())
+
+
 def write_jpeg(path: Path, picture: Image, quality: int = _QUALITY) -> None:
     """Write the picture, whole or not at all."""
     _, packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])

@@ -18,12 +18,12 @@ import cv2
 from apps.digits.cells import cut_cells
 from apps.digits.locate import LEAST_LINE, locate_cells
 from apps.digits.pages import PageRef, load_page
-from apps.digits.pictures import crop_sheet, draw_overlay
+from apps.digits.pictures import crop_sheet, draw_overlay, ink_sheet
 from apps.digits.reading import Reader, judge_page, read_cells
 from apps.digits.register import CORNERS, PageError, Register, Registration
 from apps.digits.sheet import Sheet
 from apps.digits.store import PageNames, Store, identity_of
-from apps.pictures import write_jpeg
+from apps.pictures import write_jpeg, write_png
 from apps.processes import interrupts_held, live_for_parent
 from data.errors import FileAccessError, ShankhaError
 from data.files import sha256_of
@@ -117,6 +117,7 @@ class PageWorker:
         overlay = draw_overlay(found.page, [cell.place for cell in cut], cells)
         write_jpeg(self.store.folder / names.overlay, overlay)
         write_jpeg(self.store.folder / names.crops, crops)
+        write_png(self.store.folder / names.ink, ink_sheet(crops, [cell.ink for cell in cut], boxes))
         return PageReading(
             status="review" if problems else "ok",
             form_page=found.layout.number,

@@ -107,6 +107,29 @@ def crop_sheet(page: Image, fields: Sequence[Sequence[CellPlace]]) -> tuple[Imag
     return sheet, boxes
 
 
+def ink_sheet(sheet: Image, inks: Sequence[Image | None], boxes: Sequence[SourceBox]) -> Image:
+    """What the network was shown of each cell: its own ink in the middle of its place, white where a cell is blank.
+
+    Args:
+        sheet: The picture of cells, for its size.
+        inks: (h, w) uint8 of each cell, dark on white, None where it is blank; what is larger than its place is shrunk.
+        boxes: The cells' places in the picture of cells.
+
+    Returns:
+        (H, W) uint8.
+    """
+    drawn = np.full(sheet.shape[:2], 255, np.uint8)
+    for ink, (left, top, width, height) in zip(inks, boxes, strict=True):
+        if ink is None:
+            continue
+        scale = min(1.0, width / ink.shape[1], height / ink.shape[0])
+        size = max(1, int(ink.shape[1] * scale)), max(1, int(ink.shape[0] * scale))
+        small = ink if scale == 1 else cv2.resize(ink, size, interpolation=cv2.INTER_AREA)
+        x, y = left + (width - size[0]) // 2, top + (height - size[1]) // 2
+        drawn[y : y + size[1], x : x + size[0]] = small
+    return drawn
+
+
 def _copy(page: Image, corner: tuple[int, int], target: Image) -> None:
     """Fill the target from the page at the corner; what lies off the page stays as it is."""
     left, top = corner

@@ -11,7 +11,7 @@ import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from pydantic import ValidationError
@@ -24,12 +24,13 @@ from data.types import PageReading
 
 OVERLAYS: Final = "pages"
 CROPS: Final = "cells"
+INK: Final = "ink"
 SUMMARY: Final = "summary.json"
 UNFINISHED: Final = "UNFINISHED.txt"
 
 _METHOD: Final = 1
 """Number of the way pages are read: to be raised with every change that makes older records wrong."""
-_LEFTOVER: Final = re.compile(r"\..*-[a-z0-9_]{8}\.(jpg|json|csv|txt)")
+_LEFTOVER: Final = re.compile(r"\..*-[a-z0-9_]{8}\.(jpg|png|json|csv|txt)")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class PageNames:
     record: str
     overlay: str
     crops: str
+    ink: str
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ class Store:
         content = _content(page.path)
         stem = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", page.path.stem)[:60].lstrip(".=+-@ ") or "page"
         key = hashlib.sha256("\n".join((self.identity, content, str(page.index), stem)).encode()).hexdigest()[:32]
-        picture = f"{stem}-{content[:8]}-p{page.index + 1:03d}.jpg"
-        return PageNames(content, key, f"{OVERLAYS}/{picture}", f"{CROPS}/{picture}")
+        picture = f"{stem}-{content[:8]}-p{page.index + 1:03d}"
+        return PageNames(content, key, f"{OVERLAYS}/{picture}.jpg", f"{CROPS}/{picture}.jpg", f"{INK}/{picture}.png")
 
     def load(self, record: str) -> PageReading | None:
         """The finished page of that record; None where there is none, or its pictures are gone."""
@@ -68,6 +70,7 @@ class Store:
         except (OSError, ValidationError):
             return None
         pictures = [name for name in (page.overlay, page.crops) if name]
+        pictures += [f"{INK}/{PurePosixPath(page.crops).stem}.png"] if page.crops else []
         return page if all((self.folder / name).is_file() for name in pictures) else None
 
     def save(self, record: str, page: PageReading) -> None:
@@ -84,7 +87,7 @@ class Store:
         self._refuse_other_form(form)
         note = "This scan is not finished. Run the same command again: it goes on where it stopped.\n"
         try:
-            for name in (RECORDS, OVERLAYS, CROPS):
+            for name in (RECORDS, OVERLAYS, CROPS, INK):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
                 for leftover in (self.folder / name).glob(".*"):
                     if _LEFTOVER.fullmatch(leftover.name):
