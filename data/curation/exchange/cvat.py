@@ -11,6 +11,7 @@ Source: https://docs.cvat.ai/docs/dataset_management/formats/format-xml.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from xml.etree.ElementTree import Element, SubElement
 import numpy as np
 
 from data.curation.collection import WHOLE_PICTURE, Collection, Label, Part, Picture, Provenance
-from data.curation.exchange.format import Format, Library, check_kind, head_of
+from data.curation.exchange.format import Format, Library, Spoken, check_kind
 from data.curation.exchange.gathering import (
     BY,
     TRACK_ID,
@@ -47,6 +48,7 @@ from data.readers.digitset import Problem
 from data.rle import rle
 
 FILE: Final = "annotations.xml"
+speaks: Final = Spoken(FILE, ".xml", re.compile(rb"<annotations\b"))
 ARCHIVE: Final = "cvat.zip"
 _ROOT: Final = "annotations"
 _CONFIDENCE: Final = "confidence"
@@ -64,7 +66,7 @@ def read(path: Path, library: Library | None = None) -> Collection:
     Polylines, points and cuboids are listed, not read. Of a track in a video, the box in frames between two of its
     keyframes lies between theirs.
     """
-    file = path / FILE if path.is_dir() else path
+    file = speaks.file(path)
     tree = read_xml(file, _ROOT)
     reader = _Reader(file, Finder(file.parent, library), tree.find("meta"))
     for number, image in enumerate(tree.iterfind("image")):
@@ -328,12 +330,6 @@ def _geometry(label: Label) -> dict[str, str]:
     height, width = mask.inside.shape
     told = {"rle": ", ".join(map(str, lengths)), "left": mask.left, "top": mask.top, "width": width, "height": height}
     return {key: str(value) for key, value in told.items()}
-
-
-def speaks(path: Path) -> bool:
-    """Whether it is an annotations.xml of CVAT, or a folder with one."""
-    file = path / FILE if path.is_dir() else path
-    return file.suffix.lower() == ".xml" and file.is_file() and b"<annotations" in head_of(file)
 
 
 FORMAT: Final = Format(

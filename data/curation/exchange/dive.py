@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from data.curation.collection import Collection, Provenance
-from data.curation.exchange.format import Format, Library, check_kind, head_of
+from data.curation.exchange.format import Format, Library, Spoken, check_kind
 from data.curation.exchange.gathering import Draft, Finder, Gathered, Said, confidence, provenance
 from data.curation.exchange.jsonfile import read_json, write_json
 from data.curation.exchange.sequence import (
@@ -38,8 +38,9 @@ FILE: Final = "dive.json"
 CONFIDENCE: Final = "confidence"
 VERSION: Final = 2
 _EXPECTED: Final = "DIVE's JSON with tracks, groups and version"
-_TRACKS: Final = re.compile(rb'"(tracks|trackId)"\s*:')
-_COCO: Final = re.compile(rb'"(annotations|categories)"\s*:')
+speaks: Final = Spoken(
+    FILE, ".json", re.compile(rb'"(tracks|trackId)"\s*:'), re.compile(rb'"(annotations|categories|images)"\s*:')
+)
 _Json = Mapping[str, Any]
 
 
@@ -49,7 +50,7 @@ def read(path: Path, library: Library | None = None) -> Collection:
     Of a folder with pictures all are taken, of a file alone those that have a label. Where a feature is to be
     interpolated, the boxes of the frames up to the next one lie on the line between the two.
     """
-    file = _file_in(path) if path.is_dir() else path
+    file = speaks.file(path)
     gathered = Gathered(file)
     frames = Frames(path, file, Finder(file.parent, library), gathered)
     tracks = _tracks(file)
@@ -57,15 +58,6 @@ def read(path: Path, library: Library | None = None) -> Collection:
     for where, track in tracks:
         _take_track(frames, track, f"{file.name}: track {where}", shift)
     return frames.collection()
-
-
-def _file_in(folder: Path) -> Path:
-    if (folder / FILE).is_file():
-        return folder / FILE
-    files = [path for path in sorted(folder.glob("*.json")) if speaks(path)]
-    if len(files) != 1:
-        raise InputError(folder, f"holds {len(files)} JSON files of DIVE", expected="one", cure="name the file itself")
-    return files[0]
 
 
 def _tracks(file: Path) -> list[tuple[str, _Json]]:
@@ -214,15 +206,6 @@ def _ring(outline: Sequence[float]) -> list[list[float]]:
     """Corners of a closed ring: the last is the first."""
     corners = [[x, y] for x, y in zip(outline[::2], outline[1::2], strict=True)]
     return [*corners, corners[0]]
-
-
-def speaks(path: Path) -> bool:
-    """Whether it is JSON with tracks, or a folder with our file."""
-    file = path / FILE if path.is_dir() else path
-    if file.suffix.lower() != ".json" or not file.is_file():
-        return False
-    head = head_of(file)
-    return bool(_TRACKS.search(head)) and not _COCO.search(head)
 
 
 FORMAT: Final = Format("dive", frozenset({"detection", "segmentation"}), read, write, places_of, speaks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -178,3 +179,45 @@ def head_of(path: Path) -> bytes:
             return stream.read(1 << 16)
     except OSError as error:
         raise FileAccessError(path, f"cannot be read ({error.strerror or error})") from error
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """How a file says that it is of a format.
+
+    Attributes:
+        own: What we call the file in a folder.
+        suffix: How its name ends.
+        sign: Found near its beginning.
+        never: Not found there.
+    """
+
+    own: str
+    suffix: str
+    sign: re.Pattern[bytes]
+    never: re.Pattern[bytes] | None = None
+
+    def __call__(self, path: Path) -> bool:
+        """Whether it is such a file, or a folder with one."""
+        return bool(self._files(path)) if path.is_dir() else self._is_one(path)
+
+    def file(self, path: Path) -> Path:
+        """The file, or the one in a folder; raises InputError where there is not one."""
+        if not path.is_dir():
+            return path
+        files = self._files(path)
+        if len(files) != 1:
+            cure = "name the file itself"
+            raise InputError(path, f"holds {len(files)} files of this format", expected=self.own, cure=cure)
+        return files[0]
+
+    def _files(self, folder: Path) -> list[Path]:
+        if (folder / self.own).is_file():
+            return [folder / self.own]
+        return [one for one in sorted(folder.glob(f"*{self.suffix}")) if self._is_one(one)]
+
+    def _is_one(self, path: Path) -> bool:
+        if path.suffix.lower() != self.suffix or not path.is_file():
+            return False
+        head = head_of(path)
+        return bool(self.sign.search(head)) and not (self.never and self.never.search(head))

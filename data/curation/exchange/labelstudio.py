@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from data.curation.collection import WHOLE_PICTURE, Collection, Kind, Label, Part, Picture, Provenance
 from data.curation.exchange import brush
 from data.curation.exchange.coco import places_of
-from data.curation.exchange.format import Format, Library, check_kind, head_of
+from data.curation.exchange.format import Format, Library, Spoken, check_kind
 from data.curation.exchange.gathering import (
     TRACK_ID,
     Draft,
@@ -60,7 +60,9 @@ _FOLDER: Final = re.compile(r"(?:^|&)d=([^&]*)")
 _OWN: Final = frozenset({"item", "part", "group", "complete", "tags"})
 """Keys of a task's data that we write."""
 _SHORT_KEYS: Final = frozenset({"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time"})
-_TASK: Final = re.compile(rb'\s*\[\s*\{[^\0]*?"(data|annotations|predictions|annotation_id|[a-z]+labels)"\s*:')
+speaks: Final = Spoken(
+    FILE, ".json", re.compile(rb'^\s*\[\s*\{[^\0]*?"(data|annotations|predictions|annotation_id|[a-z]+labels)"\s*:')
+)
 _Json = Mapping[str, Any]
 
 
@@ -70,7 +72,7 @@ def read(path: Path, library: Library | None = None) -> Collection:
     Of a task's annotations the newest that was not skipped is taken, of a task without any the newest prediction. A
     task of which nobody has said anything is left out and listed.
     """
-    file = path / FILE if path.is_dir() else path
+    file = speaks.file(path)
     tasks = read_json(file, _EXPECTED)
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
         raise InputError(file, "is no list of tasks", expected=_EXPECTED)
@@ -353,12 +355,6 @@ def _config(collection: Collection) -> Element:
         for value in collection.names:
             SubElement(labels, "Choice" if tag == "Choices" else "Label", {"value": value})
     return root
-
-
-def speaks(path: Path) -> bool:
-    """Whether it is a list of tasks, or a folder with one."""
-    file = path / FILE if path.is_dir() else path
-    return file.suffix.lower() == ".json" and file.is_file() and bool(_TASK.match(head_of(file)))
 
 
 FORMAT: Final = Format(

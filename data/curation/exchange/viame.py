@@ -14,6 +14,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from data.curation.collection import Collection, Label, Provenance
-from data.curation.exchange.format import Format, Library, check_kind, head_of
+from data.curation.exchange.format import Format, Library, Spoken, check_kind
 from data.curation.exchange.gathering import Draft, Finder, Gathered, Said, provenance
 from data.curation.exchange.sequence import (
     Frames,
@@ -53,9 +54,10 @@ _HEAD: Final = (
     "10-11+: Repeated Species",
     "Confidence Pairs or Attributes",
 )
+speaks: Final = Spoken(FILE, ".csv", re.compile(rb"Detection or Track-id"))
 _FIXED: Final = 9
-_EXPECTED: Final = "VIAME CSV: track, picture, frame, four sides, confidence, length, species"
 """Columns before the pairs of species and confidence."""
+_EXPECTED: Final = "VIAME CSV: track, picture, frame, four sides, confidence, length, species"
 
 
 def read(path: Path, library: Library | None = None) -> Collection:
@@ -63,7 +65,7 @@ def read(path: Path, library: Library | None = None) -> Collection:
 
     Of a folder with pictures all are taken, of a file alone those that it has rows for.
     """
-    file = _file_in(path) if path.is_dir() else path
+    file = speaks.file(path)
     rows = _rows(file)
     gathered = Gathered(file)
     frames = Frames(path, file, Finder(file.parent, library), gathered)
@@ -77,15 +79,6 @@ def read(path: Path, library: Library | None = None) -> Collection:
         if draft := frames.at(frame, row[1].strip(), where):
             _take_row(draft, row, where, number + shift if counts[number] > 1 else 0)
     return frames.collection()
-
-
-def _file_in(folder: Path) -> Path:
-    if (folder / FILE).is_file():
-        return folder / FILE
-    files = [path for path in sorted(folder.glob("*.csv")) if speaks(path)]
-    if len(files) != 1:
-        raise InputError(folder, f"holds {len(files)} VIAME CSV files", expected="one", cure="name the file itself")
-    return files[0]
 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
@@ -214,12 +207,6 @@ def _row(seen: Seen, media: Media, rate: float) -> list[str]:
 def outlines_of(label: Label) -> list[list[float]]:
     """The outlines of a label, x and y in turn; none where it has no mask."""
     return [] if label.mask is None else [part.ravel().tolist() for part in polygons(label.mask)]
-
-
-def speaks(path: Path) -> bool:
-    """Whether it is a CSV with the head that VIAME and DIVE write, or a folder with our file."""
-    file = path / FILE if path.is_dir() else path
-    return file.suffix.lower() == ".csv" and file.is_file() and b"Detection or Track-id" in head_of(file)
 
 
 FORMAT: Final = Format("viame", frozenset({"detection", "segmentation"}), read, write, places_of, speaks)
