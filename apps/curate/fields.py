@@ -83,6 +83,8 @@ MAXN: Final = "maxn"
 COUNTS: Final = "counts"
 """Of a video: the MaxN of its deployment, of each species that was seen, and the second of the period."""
 
+CROP: Final = "crop"
+"""Of a cell of a form: its picture as it stands on the page, with printed lines and what is written around it."""
 STATE: Final = "state"
 """Of a cell of a form: digit, blank, struck or doubtful."""
 RUNNER_UP: Final = "runner_up"

@@ -24,7 +24,7 @@ from apps.curate.fields import (
 from apps.curate.samples import add_label_field, dataset_of, labels_document
 from apps.curate.sources.stills import Still, labels_of
 from apps.curate.sources.survey_files import Surveyed
-from apps.curate.sources.writing import write_fields
+from apps.curate.sources.writing import whole_datasets, write_fields
 from data.curation.collection import Collection, Label, Picture
 from data.provenance import Kind
 from data.readers.detectionset import FISH
@@ -89,11 +89,17 @@ def frame_dataset(frames: Sequence[Framed], name: str) -> fo.Dataset:
     Raises:
         ArgumentError: There is a dataset of that name.
     """
-    fiftyone = connect()
     kind: Kind = "segmentation" if any(one.outlined for one in frames) else "detection"
     names = dict.fromkeys(label.name for one in frames for label in (*one.picture.labels, *one.predicted))
     collection = Collection(name, kind, tuple(names) or (FISH,), tuple(one.picture for one in frames))
     dataset = dataset_of(collection, name)
+    with whole_datasets([dataset]):
+        _complete(dataset, frames, kind)
+    return dataset
+
+
+def _complete(dataset: fo.Dataset, frames: Sequence[Framed], kind: Kind) -> None:
+    fiftyone = connect()
     for field in dict.fromkeys([TRUTH, *(one.field for one in frames)]):
         add_label_field(dataset, kind, field)
         dataset.add_sample_field(f"{field}.detections.{SPECIES}", fiftyone.StringField)
@@ -106,7 +112,6 @@ def frame_dataset(frames: Sequence[Framed], name: str) -> fo.Dataset:
     for view, why in ((MAXN_VIEW, MAXN_FRAME), (UNSURE_VIEW, UNSURE_FRAME)):
         chosen = [one.picture.id for one in frames if any(reason.startswith(why) for reason in one.origin[WHY])]
         dataset.save_view(view, dataset.match(fiftyone.ViewField(ITEM).is_in(chosen)))
-    return dataset
 
 
 def _names(surveyed: Surveyed, rows: Sequence[int]) -> tuple[str | None, ...]:

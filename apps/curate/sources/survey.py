@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from apps.curate.database import connect
 from apps.curate.fields import prediction_field
 from apps.curate.samples import Tick
 from apps.curate.sources import ABOUT
@@ -18,7 +17,8 @@ from apps.curate.sources.review import Decision, decisions_of, settle
 from apps.curate.sources.stills import UNSURE, choose, still_name, write_stills
 from apps.curate.sources.survey_files import Chapter, Surveyed, read_surveyed
 from apps.curate.sources.videos import add_video, end_videos, video_dataset
-from data.errors import ArgumentError, InputError, ShankhaError
+from apps.curate.sources.writing import refuse_taken, whole_datasets
+from data.errors import InputError, ShankhaError
 from data.readers.digitset import Problem
 
 if TYPE_CHECKING:
@@ -74,22 +74,20 @@ def open_survey(results: Path, name: str, options: SurveyOptions, tick: Tick | N
         FileAccessError: A survey is running, or the folder of curation cannot be written.
         InputError: There is not one deployment that can be read.
     """
-    fiftyone = connect()
-    taken = next((one for one in (name, f"{name} {FRAMES}") if fiftyone.dataset_exists(one)), None)
-    if taken is not None:
-        raise ArgumentError("--name", f"there is a dataset {taken!r} already", cure="choose another one with --name")
+    refuse_taken(name, f"{name} {FRAMES}")
     facts = read_ledger(results)
     decisions, problems = decisions_of(results)
     opening = _Opening(results, name, options, [*unfinished(results), *problems])
     folders = [path.parent for path in sorted(results.glob(f"*/{ABOUT}"))]
-    for done, folder in enumerate(folders, 1):
-        opening.take(folder, facts, decisions)
-        if tick:
-            tick(done, len(folders))
-    if not opening.taken:
-        first = f" ({opening.problems[0].name}: {opening.problems[0].why})" if opening.problems else ""
-        raise InputError(results, f"holds no deployment that can be shown{first}", cure="survey the footage again")
-    return opening.end()
+    with whole_datasets(opening.made):
+        for done, folder in enumerate(folders, 1):
+            opening.take(folder, facts, decisions)
+            if tick:
+                tick(done, len(folders))
+        if not opening.taken:
+            first = f" ({opening.problems[0].name}: {opening.problems[0].why})" if opening.problems else ""
+            raise InputError(results, f"holds no deployment that can be shown{first}", cure="survey the footage again")
+        return opening.end()
 
 
 @dataclass
@@ -101,7 +99,7 @@ class _Opening:
     options: SurveyOptions
     problems: list[Problem]
     taken: int = 0
-    videos: fo.Dataset | None = None
+    made: list[fo.Dataset] = field(default_factory=list)
     frames: list[Framed] = field(default_factory=list)
 
     def take(self, folder: Path, facts: LedgerFacts | None, decisions: Sequence[Decision]) -> None:
@@ -126,10 +124,11 @@ class _Opening:
 
     def end(self) -> OpenedSurvey:
         """The datasets, once every deployment is taken."""
-        if self.videos is not None:
-            end_videos(self.videos)
+        videos = self.made[0] if self.made else None
+        if videos is not None:
+            end_videos(videos)
         frames = frame_dataset(self.frames, f"{self.name} {FRAMES}") if self.frames else None
-        return OpenedSurvey(self.videos, frames, tuple(dict.fromkeys(self.problems)))
+        return OpenedSurvey(videos, frames, tuple(dict.fromkeys(self.problems)))
 
     def _files(self, surveyed: Surveyed) -> dict[int, Path]:
         """The video files of a deployment, by chapter, that are there and as they were surveyed."""
@@ -151,11 +150,11 @@ class _Opening:
         return files
 
     def _show(self, surveyed: Surveyed, number: int, path: Path) -> None:
-        if self.videos is None:
-            self.videos = video_dataset(self.name)
+        if not self.made:
+            self.made.append(video_dataset(self.name))
         shown = self._playable(surveyed.about.chapters[number], path)
         field_name = prediction_field(surveyed.about.detector)
-        self.problems += add_video(self.videos, surveyed, number, shown, field_name)
+        self.problems += add_video(self.made[0], surveyed, number, shown, field_name)
 
     def _playable(self, chapter: Chapter, path: Path) -> Path:
         """The file that is shown: the surveyed one, or a copy that browsers play."""
