@@ -130,7 +130,7 @@ def translated(folder: Path) -> Iterator[None]:
         home = folder / DATABASE
         why = " ".join(str(error).partition(", Timeout:")[0].split())
         cure = f"free space on its disk if it is full, and read {home / keeper.LOG}"
-        raise FileAccessError(home, f"the database failed ({why}{_last_error(home)})", cure=cure) from error
+        raise FileAccessError(home, f"the database failed ({why}{_first_error(home)})", cure=cure) from error
 
 
 @dataclass(frozen=True)
@@ -320,7 +320,7 @@ def _failure(home: Path, code: int) -> ShankhaError:
     if code == _OTHER_VERSION:
         cure = "use the MongoDB that wrote it, or set SHANKHA_CURATE to another folder"
         return ShankhaError(home, "this database was written by another version of MongoDB", cure=cure)
-    return FileAccessError(home, f"its database ended with code {code}{_last_error(home)}", cure=_see(home))
+    return FileAccessError(home, f"its database ended with code {code}{_first_error(home)}", cure=_see(home))
 
 
 def _holder(home: Path) -> str:
@@ -329,14 +329,16 @@ def _holder(home: Path) -> str:
     return ""
 
 
-def _last_error(home: Path) -> str:
-    """The last line of the log that tells of an error."""
+def _first_error(home: Path) -> str:
+    """The first line of the log that tells of an error: those after it tell of what came of that."""
     with contextlib.suppress(OSError):
-        for line in reversed((home / keeper.LOG).read_text(encoding="utf-8", errors="replace").splitlines()):
-            with contextlib.suppress(ValueError, KeyError):
+        for line in (home / keeper.LOG).read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError, KeyError, AttributeError, TypeError):
                 entry = json.loads(line)
                 if entry["s"] in {"F", "E"}:
-                    return f" ({entry['attr'].get('error', entry['msg'])})"
+                    told = entry.get("attr", {})
+                    inner = told["message"]["msg"] if isinstance(told.get("message"), dict) else None
+                    return f" ({' '.join(str(inner or told.get('error') or entry['msg']).split())})"
     return ""
 
 

@@ -35,8 +35,6 @@ def main(home: Path, command: list[str]) -> int:
     """Run the database; returns its exit code where it ended by itself, else 0."""
     with (home / KEEPER).open("w") as keeper, (home / USERS).open("w") as users:
         fcntl.flock(keeper, fcntl.LOCK_EX)
-        for number in (signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
         with (home / LOG).open("wb") as log:
             database = subprocess.Popen(  # noqa: S603
                 command,
@@ -58,8 +56,7 @@ def main(home: Path, command: list[str]) -> int:
 
 
 def _end_with_the_keeper() -> None:
-    """In the new process: interrupts are not for the database, and it is stopped where the keeper is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """In the new process: have the database stopped where the keeper is killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGTERM)
 
