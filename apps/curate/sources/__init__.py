@@ -17,13 +17,12 @@ from data.readers.detections_video import is_boxed_video
 from data.readers.detections_yolo import is_yolo
 from data.readers.numtadb import is_numtadb
 from data.readers.points import is_pointed
+from data.versions import MANIFEST
 
 SourceKind = Literal["digits", "species", "detection", "segmentation", "survey", "scan", "folder"]
 """Labelled digits; a folder of crops a species; pictures with boxes; with outlines; the results of a survey of footage;
 the results of a scan of forms; a versioned dataset folder."""
 
-FOLDER_MANIFEST: Final = "shankha-dataset.json"
-"""The file that makes a folder a versioned dataset folder."""
 ABOUT: Final = "deployment.json"
 """The file that makes a folder in the results of a survey that of a deployment."""
 LEDGER: Final = "ledger.sqlite"
@@ -35,11 +34,13 @@ PAGES: Final = ".pages"
 _EXPECTED: Final = (
     "labelled digits, crops in a folder a species, pictures with boxes or outlines (YOLO, COCO json, points.csv, "
     f"a video with boxes.csv), results of `shankha fish survey` ({LEDGER}, or folders with {ABOUT}), results of "
-    f"`shankha digits scan` ({CELLS} and {FORMS}), or a dataset folder ({FOLDER_MANIFEST})"
+    f"`shankha digits scan` ({CELLS} and {FORMS}), or a dataset folder ({MANIFEST})"
 )
 _OUTLINE: Final = re.compile(rb'"segmentation"\s*:\s*(\[\s*\[|\{)')
+_FORMAT: Final = b'"format_version"'
+"""What the manifest of a dataset folder says of itself: other programs write files of that name, too."""
 _HEAD: Final = 1 << 24
-"""Bytes of a COCO json in which an outline is looked for."""
+"""Bytes of a file that are looked at."""
 _LABEL_FILES: Final = 200
 """Label files of YOLO in which an outline is looked for."""
 _BOX_WORDS: Final = 5
@@ -85,7 +86,8 @@ def _kind_of_file(source: Path) -> SourceKind:
 
 
 def _is_folder(source: Path) -> bool:
-    return (source / FOLDER_MANIFEST).is_file()
+    manifest = source / MANIFEST
+    return manifest.is_file() and _FORMAT in _head(manifest)
 
 
 def _is_survey(source: Path) -> bool:
@@ -138,9 +140,13 @@ def _coco_files(folder: Path) -> Iterator[Path]:
 
 
 def _outlined_json(path: Path) -> bool:
+    return _OUTLINE.search(_head(path)) is not None
+
+
+def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as stream:
-            return _OUTLINE.search(stream.read(_HEAD)) is not None
+            return stream.read(_HEAD)
     except OSError as error:
         raise FileAccessError(path, f"cannot be read ({error.strerror})", cure="check the rights to it") from error
 

@@ -11,6 +11,7 @@ from apps.curate.fields import (
     DEPLOYMENT,
     ITEM,
     MAXN_FRAME,
+    MODELS,
     SECONDS,
     SITE,
     SPECIES,
@@ -49,6 +50,7 @@ class Framed:
         named: The names of those.
         origin: Which frame of which video it is and why it is shown, by field.
         outlined: Whether fish of its deployment were outlined.
+        model: What is noted of the detector.
     """
 
     picture: Picture
@@ -58,6 +60,7 @@ class Framed:
     named: tuple[str | None, ...]
     origin: dict[str, Any]
     outlined: bool
+    model: dict[str, Any]
 
 
 def framed(surveyed: Surveyed, still: Still) -> Framed:
@@ -80,7 +83,20 @@ def framed(surveyed: Surveyed, still: Still) -> Framed:
         _names(surveyed, rows),
         origin,
         bool(surveyed.outlined),
+        _model(surveyed),
     )
+
+
+def _model(surveyed: Surveyed) -> dict[str, Any]:
+    """What evaluations must know of the detector: its classes, and the score that it counts from."""
+    about = surveyed.about
+    return {
+        "artifact": about.model.identity if about.model else "",
+        "name": about.detector,
+        "task": "segmentation" if surveyed.outlined else "detection",
+        "classes": [FISH] if surveyed.named else list(surveyed.seen.names),
+        "threshold": about.settings.threshold,
+    }
 
 
 def frame_dataset(frames: Sequence[Framed], name: str) -> fo.Dataset:
@@ -108,6 +124,8 @@ def _complete(dataset: fo.Dataset, frames: Sequence[Framed], kind: Kind) -> None
     dataset.add_sample_field(VIDEO_FRAME, fiftyone.IntField)
     dataset.add_sample_field(SECONDS, fiftyone.FloatField)
     dataset.add_sample_field(WHY, fiftyone.ListField, subfield=fiftyone.StringField)
+    dataset.info[MODELS] = {one.field: one.model for one in frames}
+    dataset.save()
     write_fields(dataset, {one.picture.id: _fields(one, kind) for one in frames})
     for view, why in ((MAXN_VIEW, MAXN_FRAME), (UNSURE_VIEW, UNSURE_FRAME)):
         chosen = [one.picture.id for one in frames if any(reason.startswith(why) for reason in one.origin[WHY])]

@@ -64,7 +64,7 @@ def open_scan(results: Path, name: str, folder: Path, tick: Tick | None = None) 
     Args:
         results: The folder of results.
         name: Of the dataset.
-        folder: Where the pictures are kept: the folder of curation.
+        folder: Where the pictures are kept, of this scan alone.
         tick: Hears how many of how many cells are done; it is not known before how many there are.
 
     Raises:
@@ -75,7 +75,7 @@ def open_scan(results: Path, name: str, folder: Path, tick: Tick | None = None) 
     refuse_taken(name)
     problems = [*check_finished(results), *failed_pages(results)]
     model = Provenance(kind="model", name=model_of(results))
-    cutter = _Cutter(results, folder / CELL_PICTURES / name, model, problems)
+    cutter = _Cutter(results, folder / CELL_PICTURES, model, problems)
     cells = (cell for page in pages_of(results, problems) for cell in cutter.cut(page))
     first = next(cells, None)
     if first is None:

@@ -35,7 +35,7 @@ class SurveyOptions:
     """How a survey is opened.
 
     Attributes:
-        folder: Where frames and copies of videos are kept: the folder of curation.
+        folder: Where the pictures of frames and the copies of videos are kept, of this survey alone.
         footage: The disk that was surveyed; None looks around the results.
         copies: Whether videos that browsers do not play are copied as such that they do.
         unsure: How many frames of each deployment that the models are unsure of.
@@ -71,7 +71,7 @@ def open_survey(results: Path, name: str, options: SurveyOptions, tick: Tick | N
 
     Raises:
         ArgumentError: There is a dataset of that name.
-        FileAccessError: A survey is running, or the folder of curation cannot be written.
+        FileAccessError: A survey is running, or the folder for pictures cannot be written.
         InputError: There is not one deployment that can be read.
     """
     refuse_taken(name, f"{name} {FRAMES}")
@@ -117,7 +117,7 @@ class _Opening:
         for number, path in files.items():
             self._show(surveyed, number, path)
         chosen = choose(surveyed, self.options.unsure)
-        stills, missing = write_stills(surveyed, chosen, files, self.options.folder / STILLS / self.name)
+        stills, missing = write_stills(surveyed, chosen, files, self.options.folder / STILLS)
         self.problems += missing
         self.frames += [framed(surveyed, one) for one in stills]
         self.taken += 1
@@ -165,7 +165,7 @@ class _Opening:
             why = f"browsers do not play {codec}: its labels can be seen, its pictures not; open it with --copies"
             self.problems.append(Problem(chapter.label, why))
             return path
-        target = (self.options.folder / COPIES / self.name / still_name(chapter, 0)).parent.with_suffix(".mp4")
+        target = (self.options.folder / COPIES / still_name(chapter, 0)).parent.with_suffix(".mp4")
         try:
             write_playable(path, target)
         except InputError as error:

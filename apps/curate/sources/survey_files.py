@@ -70,6 +70,7 @@ class _Settings(_Read):
 
 class _Named(_Read):
     name: str
+    identity: str = ""
 
 
 class _Parts(_Read):
