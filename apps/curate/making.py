@@ -21,6 +21,7 @@ from apps.curate.fields import INFO, ITEM
 from apps.curate.rows import plain_name
 from apps.curate.samples import dataset_of
 from apps.curate.sources import SourceKind
+from apps.curate.sources.scan import open_scan
 from apps.curate.sources.survey import FRAMES, SurveyOptions, open_survey
 from data.curation.folder import read_version
 from data.curation.sets import read_collection
@@ -228,6 +229,11 @@ def _from_survey(request: Request, watch: Watch) -> tuple[list[fo.Dataset], tupl
     return [one for one in (opened.videos, opened.frames) if one is not None], opened.problems
 
 
+def _from_scan(request: Request, watch: Watch) -> tuple[list[fo.Dataset], tuple[Problem, ...]]:
+    opened = open_scan(request.source, request.name + UNFINISHED, request.media, watch("cells"))
+    return [opened.cells], opened.problems
+
+
 _MAKERS: Final[dict[SourceKind, Maker]] = {
     "digits": _from_set,
     "species": _from_set,
@@ -235,4 +241,5 @@ _MAKERS: Final[dict[SourceKind, Maker]] = {
     "segmentation": _from_set,
     "folder": _from_folder,
     "survey": _from_survey,
+    "scan": _from_scan,
 }

@@ -36,6 +36,7 @@ _EXPECTED: Final = (
     f"a video with boxes.csv), results of `shankha fish survey` ({LEDGER}, or folders with {ABOUT}), results of "
     f"`shankha digits scan` ({CELLS} and {FORMS}), or a dataset folder ({MANIFEST})"
 )
+_COCO: Final = (b'"images"', b'"annotations"', b'"categories"')
 _OUTLINE: Final = re.compile(rb'"segmentation"\s*:\s*(\[\s*\[|\{)')
 _FORMAT: Final = b'"format_version"'
 """What the manifest of a dataset folder says of itself: other programs write files of that name, too."""
@@ -79,7 +80,7 @@ def kind_of(source: Path) -> SourceKind:
 def _kind_of_file(source: Path) -> SourceKind:
     if source.suffix.lower() in {".yaml", ".yml"}:
         return "segmentation" if _has_outlines(source.parent) else "detection"
-    if source.suffix.lower() == ".json":
+    if source.suffix.lower() == ".json" and any(key in _head(source) for key in _COCO):
         return "segmentation" if _outlined_json(source) else "detection"
     cure = f"give the folder that it lies in: {source.resolve().parent}"
     raise InputError(source, "is a file", expected="a folder, a data.yaml or COCO json", cure=cure)
