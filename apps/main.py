@@ -74,6 +74,11 @@ def command_tree() -> TyperGroup:
                 ),
                 LazyCommand("next", "apps.curate.choosing:label_next", "Choose the pictures to label next."),
                 LazyCommand(
+                    "import",
+                    "apps.curate.importing:import_labels",
+                    "Take labels that a person made or put right in another tool into a dataset.",
+                ),
+                LazyCommand(
                     "export",
                     "apps.curate.exporting:export_dataset",
                     "Write a dataset as a versioned folder, with a manifest of who said what.",

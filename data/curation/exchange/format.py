@@ -40,6 +40,11 @@ class Library:
                 if number not in same:
                     same.append(number)
 
+    def with_id(self, name: str) -> Picture | None:
+        """The picture of that id."""
+        number = self._by_id.get(name)
+        return None if number is None else self.pictures[number]
+
     def find(self, name: str) -> tuple[Picture, ...]:
         """The pictures that a name may mean: that of this id, else all whose path ends as the name, or it as theirs.
 

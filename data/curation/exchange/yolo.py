@@ -34,6 +34,7 @@ from data.readers.detections_yolo import (
     YoloDescription,
     described,
     is_yolo,
+    label_folder,
     read_labels,
 )
 from data.readers.detections_yolo import read_yolo as read_set
@@ -89,8 +90,10 @@ def _read_texts(gathered: Gathered, names: list[str], told: YoloDescription, by:
         return
     taken = {one.path for one in gathered.pictures.values()}
     told = replace(told, names=tuple(names), masks=True)
-    lists = {Path(name).name for name in NAME_LISTS}
-    for text in (path for path in files_below(told.root) if path.suffix.lower() == ".txt" and path.name not in lists):
+    left = {Path(name).name for name in NAME_LISTS}
+    beside = {label_folder(path.parent) / f"{path.stem}.txt" for path in taken}
+    texts = [path for path in files_below(told.root) if path.suffix.lower() == ".txt" and path not in beside]
+    for text in (path for path in texts if path.name not in left):
         name = text.relative_to(told.root).as_posix()
         near = {one.id: one for suffix in sorted(IMAGE_SUFFIXES) for one in library.find(f"{name[:-4]}{suffix}")}
         found = [one for one in near.values() if one.path not in taken]
