@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fiftyone.operators import types
@@ -68,7 +69,7 @@ def _said(dataset: Any) -> list[str]:
     return dataset.distinct(path) if dataset.get_field(path) is not None else []
 
 
-def counted(targets: tuple[Target, ...]) -> str:
+def counted(targets: Sequence[Target]) -> str:
     """What a selection is: "3 pictures", "1 box"."""
     kinds = Counter("box" if target.box else "picture" for target in targets)
     several = {"box": "boxes", "picture": "pictures"}

@@ -31,12 +31,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Seen:
-    """A label as it stands: where it is, what is said there, and what it should rather be (None: nothing known)."""
+    """A label as it stands: where it is, what is said there, what it should rather be, and how much it is doubted.
+
+    `suggested` and `doubt` are None where nothing is known.
+    """
 
     target: Target
     item: str
     state: State
     suggested: str | None
+    doubt: float | None
 
     @property
     def is_box(self) -> bool:
@@ -214,7 +218,7 @@ def _seen(sample: fo.Sample, target: Target) -> Seen | None:
         name = getattr(label, "label", None)
         tags = tuple(sample.tags)
         state = State(name=name, by=_by(label), confidence=_confidence(label), tags=tags, reason=reason)
-        return Seen(target, item, state, _field(sample, fields.SUGGESTED))
+        return Seen(target, item, state, _field(sample, fields.SUGGESTED), _field(sample, fields.DOUBT))
     box = _box(sample, target)
     if box is None:
         return None
@@ -226,7 +230,7 @@ def _seen(sample: fo.Sample, target: Target) -> Seen | None:
         picture_tags=tuple(sample.tags),
         reason=reason,
     )
-    return Seen(target, item, state, getattr(box, fields.SUGGESTED, None))
+    return Seen(target, item, state, getattr(box, fields.SUGGESTED, None), getattr(box, fields.DOUBT, None))
 
 
 def _by(label: Any) -> Provenance | None:

@@ -233,12 +233,22 @@ LABELLING: Final = (
 )
 
 
+_DID: Final[dict[What, str]] = {
+    "accept": "accepted {}",
+    "correct": "corrected {}",
+    "illegible": "marked {} as illegible",
+    "relabel": "sent {} to relabel",
+    "take suggestion": "took the suggestion for {}",
+    "next training set": "added {} to the next training set",
+}
+
+
 def told(edit: Edit) -> str:
     """What an edit did, in a few words."""
-    count = len(edit.changes)
     names = {change.after.name for change in edit.changes}
-    to = f" to {next(iter(names))}" if edit.what in {"correct", "take suggestion"} and len(names) == 1 else ""
-    return f"{'undo ' if edit.undo else ''}{edit.what}{to}: {count:,} label{'' if count == 1 else 's'}"
+    to = f" to {next(iter(names))}" if edit.what == "correct" and len(names) == 1 and not edit.undo else ""
+    what = counted([Target(one.sample, one.box, one.frame) for one in edit.changes])
+    return f"{'taken back: ' if edit.undo else ''}{_DID[edit.what].format(what)}{to}"
 
 
 def shown(ctx: Any, edit: Edit | None) -> dict[str, Any]:
@@ -248,7 +258,8 @@ def shown(ctx: Any, edit: Edit | None) -> dict[str, Any]:
         return {"changed": 0}
     if getattr(ctx.view, "_is_generated", False):
         ctx.view.reload()  # it shows copies
-    ctx.ops.notify(f"{told(edit).capitalize()}.", variant="success")
+    done = told(edit)
+    ctx.ops.notify(f"{done[:1].upper()}{done[1:]}.", variant="success")
     ctx.ops.reload_samples()
     return {"changed": len(edit.changes)}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import fiftyone.operators as foo
@@ -30,6 +30,9 @@ OPERATORS: Final = "@shankha/curate"
 TALLIES: Final = (fields.CORRECTED, fields.ACCEPTED, fields.RELABEL, fields.ILLEGIBLE, fields.CHOSEN)
 DOUBTFUL: Final = 0.5
 """The doubt from which on a label is more likely wrong than right."""
+
+IN_A_ROW: Final = 5
+"""Buttons of classes and views side by side."""
 
 _Clicked = Callable[[Any], Any]
 
@@ -143,7 +146,7 @@ class Shankha(foo.Panel):
     def _answers(self, ctx: Any, panel: types.Object, targets: tuple[Target, ...], one: Seen | None) -> None:
         row = panel.btn_group("answers")
         row.btn("accept", label="Accept", icon="check_circle", variant="contained", on_click=self.accept)
-        if one is None or (one.suggested and one.suggested != one.state.name):
+        if one is None or _is_doubted(one):
             take = "Take suggestions" if one is None else f"Take {one.suggested}"
             row.btn("take", label=take, icon="auto_fix_high", variant="contained", on_click=self.take)
         row.btn("illegible", label="Illegible", icon="visibility_off", variant="outlined", on_click=self.illegible)
@@ -152,15 +155,19 @@ class Shankha(foo.Panel):
         known = classes(ctx.dataset)
         loose = has_boxes(ctx.dataset) and any(not target.box for target in targets)
         if len(known) <= MANY and not loose:
-            quick = panel.btn_group("classes")
-            for number, name in enumerate(known):
-                quick.btn(f"is_{number}", label=name, variant="outlined", on_click=self.correct, params={"name": name})
+            _rows(panel, "classes", self.correct, "name", known)
 
     def _views(self, ctx: Any, panel: types.Object) -> None:
-        row = panel.btn_group("views")
-        row.btn("all", label="All", on_click=self.open_view, variant="outlined")
-        for number, name in enumerate(ctx.dataset.list_saved_views()):
-            row.btn(f"view_{number}", label=name, on_click=self.open_view, params={"view": name}, variant="outlined")
+        panel.btn("all", label="All pictures", variant="outlined", on_click=self.open_view)
+        _rows(panel, "views", self.open_view, "view", ctx.dataset.list_saved_views())
+
+
+def _rows(panel: types.Object, key: str, clicked: _Clicked, parameter: str, values: Sequence[str]) -> None:
+    """A button for every value, some in a row; a click on it gives it as the parameter."""
+    for start in range(0, len(values), IN_A_ROW):
+        row = panel.btn_group(f"{key}_{start}")
+        for number, value in enumerate(values[start : start + IN_A_ROW], start):
+            row.btn(f"{key}_{number}", label=value, variant="outlined", on_click=clicked, params={parameter: value})
 
 
 def _work(panel: types.Object) -> None:
@@ -195,13 +202,20 @@ def _one(ctx: Any, one: Seen) -> str:
     source = f" ({by.kind} {_plain(by.name)}{', ' + by.when if by.when else ''})" if by else ""
     said = f"says **{_plain(state.name)}**{source}" if state.name else "has no label yet"
     lines = [f"`{one.item}`", f"{'The box ' if one.is_box else ''}{said}"]
-    if one.suggested and one.suggested != state.name:
-        lines.append(f"Suggested: **{_plain(one.suggested)}**")
+    if _is_doubted(one):
+        much = f"doubt {one.doubt:.2f}: " if one.doubt is not None else ""
+        lines.append(f"{much.capitalize()}rather **{_plain(str(one.suggested))}**?")
     if state.tags:
         lines.append(f"*{_plain(', '.join(state.tags))}*")
     if state.reason:
         lines.append(f"Why to relabel: {_plain(state.reason)}")
     return "\n\n".join(lines)
+
+
+def _is_doubted(one: Seen) -> bool:
+    """Whether another class is worth a look."""
+    doubted = one.doubt is None or one.doubt >= DOUBTFUL
+    return bool(one.suggested) and one.suggested != one.state.name and doubted
 
 
 def _plain(text: str) -> str:
