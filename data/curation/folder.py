@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final, cast
@@ -19,10 +19,9 @@ from typing import Final, cast
 import numpy as np
 
 from data.curation.collection import Collection, Label, Picture, Provenance, now
-from data.curation.exchange import FORMATS, classes, coco, cvat, labelstudio, yolo
+from data.curation.exchange import FORMATS, classes
 from data.curation.exchange.format import check_kind
 from data.curation.exchange.places import copy_pictures, is_frame
-from data.curation.exchange.sequence import media_of
 from data.download import check_space
 from data.errors import ArgumentError, FileAccessError, InputError, ShankhaError
 from data.files import write_text
@@ -46,22 +45,6 @@ from data.versions import (
 
 _NUMBERED: Final = re.compile(r"(.+)-v(\d+)")
 _CHUNK: Final = 200
-
-
-def _in_sequence(collection: Collection) -> Mapping[str, PurePosixPath]:
-    return media_of(collection).places
-
-
-_PLACES: Final[Mapping[str, Callable[[Collection], Mapping[str, PurePosixPath]]]] = {
-    "classes": classes.places_of,
-    "coco": coco.places_of,
-    "cvat": cvat.places_of,
-    "dive": _in_sequence,
-    "label-studio": labelstudio.places_of,
-    "viame": _in_sequence,
-    "yolo": yolo.places_of,
-}
-"""Where each format has its pictures, by id."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +202,7 @@ def _failure(folder: Path, place: Path | None, error: OSError) -> FileAccessErro
 
 def _write(collection: Collection, staging: Path, target_format: str, tick: Tick | None) -> Mapping[str, PurePosixPath]:
     """Copy the pictures, let the format write its labels beside them; where each picture lies, by id."""
-    places = _PLACES[target_format](collection)
+    places = FORMATS[target_format].places(collection)
     if any(place.suffix.lower() in VIDEO_SUFFIXES for place in places.values()):
         FORMATS[target_format].write(collection, staging)  # the video itself goes along
         return places

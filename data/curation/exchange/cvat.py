@@ -37,7 +37,7 @@ from data.curation.exchange.gathering import (
     turned_box,
 )
 from data.curation.exchange.places import copy_pictures
-from data.curation.exchange.sequence import places_of
+from data.curation.exchange.sequence import flat_places
 from data.curation.exchange.times import utc
 from data.curation.exchange.tracks import between
 from data.curation.exchange.xml import read_xml, write_xml
@@ -246,7 +246,7 @@ def _take_mask(draft: Draft, shape: Element, where: str, said: Said) -> None:
 def write(collection: Collection, folder: Path) -> None:
     """Write annotations.xml, images/, cvat.zip and labels.json; see `Format.write`."""
     check_kind(collection, FORMAT)
-    places = places_of(collection)
+    places = flat_places(collection)
     copy_pictures(collection.pictures, places, folder)
     root = Element(_ROOT)
     SubElement(root, "version").text = "1.1"
@@ -333,5 +333,5 @@ def _geometry(label: Label) -> dict[str, str]:
 
 
 FORMAT: Final = Format(
-    "cvat", frozenset({"digits", "species", "detection", "segmentation"}), read, write, places_of, speaks
+    "cvat", frozenset({"digits", "species", "detection", "segmentation"}), read, write, flat_places, speaks
 )

@@ -295,7 +295,7 @@ def write(collection: Collection, folder: Path) -> None:
     copy_pictures(collection.pictures, places, folder)
     tasks = [_task(picture, places[picture.id], collection.kind) for picture in collection.pictures]
     write_json(folder / FILE, tasks)
-    write_xml(folder / CONFIG, _config(collection))
+    write_xml(folder / CONFIG, _config(collection), declared=False)
 
 
 def _task(picture: Picture, place: PurePosixPath, kind: Kind) -> dict[str, Any]:

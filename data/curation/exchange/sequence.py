@@ -77,12 +77,17 @@ def media_of(collection: Collection) -> Media:
         video = videos.pop()
         place = PurePosixPath(video.name)
         return Media(video, {one.id: place for one in pictures}, {one.id: frame_number(one) for one in pictures})
-    places = places_of(collection)
+    places = flat_places(collection)
     order = sorted(places, key=lambda one: natural_key(places[one].name))
     return Media(None, places, {one: frame for frame, one in enumerate(order)})
 
 
 def places_of(collection: Collection) -> dict[str, PurePosixPath]:
+    """Where each picture, or the video of all, lies below the folder, by id."""
+    return dict(media_of(collection).places)
+
+
+def flat_places(collection: Collection) -> dict[str, PurePosixPath]:
     """Where each picture lies below the folder where they are a list, by id; no two are called alike."""
     names = distinct({one.id: PurePosixPath(flat_name(one)) for one in collection.pictures})
     return {one: IMAGES / name for one, name in names.items()}

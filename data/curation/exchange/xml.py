@@ -72,8 +72,13 @@ def read_xml(path: Path, root: str) -> Element:
     return tree
 
 
-def write_xml(path: Path, root: Element) -> None:
+def write_xml(path: Path, root: Element, *, declared: bool = True) -> None:
     """Write a tree as UTF-8, whole or not at all.
+
+    Args:
+        path: The file.
+        root: The tree.
+        declared: Whether the first line says that it is XML; text that is pasted into a form does better without.
 
     Raises:
         InputError: A name or text of it cannot stand in XML.
@@ -84,4 +89,4 @@ def write_xml(path: Path, root: Element) -> None:
             if _UNSAYABLE.search(text):
                 raise InputError(path, f"cannot hold {text!r}: XML has no such characters", cure="rename it")
     indent(root)
-    write_bytes(path, tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
+    write_bytes(path, tostring(root, encoding="utf-8", xml_declaration=declared) + b"\n")
