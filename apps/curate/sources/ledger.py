@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import shutil
 import sqlite3
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +20,9 @@ from data.readers.digitset import Problem
 
 UNFINISHED: Final = "UNFINISHED.txt"
 _VERSION: Final = 1
-_IN_USE: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_FIRST_SHARED: Final = 0x4000_0002
+_SHARED_BYTES: Final = 510
+"""Where in a file SQLite sets its locks."""
 _CHAPTERS: Final = """
 SELECT chapters.label, chapters.account, segments.resume FROM chapters
 JOIN segments ON segments.key = chapters.key AND segments.number = 0 ORDER BY chapters.rowid
@@ -52,14 +58,16 @@ def read_ledger(results: Path) -> LedgerFacts | None:
     if not path.is_file():
         return None
     try:
-        with closing(_opened(path)) as ledger:
-            return _facts(ledger, path)
-    except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _IN_USE:
+        if _is_held(path):
             cure = "wait until it ends, or interrupt it with Ctrl-C: it goes on later where it was"
-            raise FileAccessError(results, "a survey is writing these results", cure=cure) from error
-        raise InputError(path, f"is damaged ({error})", cure="survey the footage again") from error
-    except (ValueError, KeyError, TypeError) as error:
+            raise FileAccessError(results, "a survey is writing these results", cure=cure)
+        with _opened(path) as ledger:
+            return _facts(ledger, path)
+    except OSError as error:
+        raise FileAccessError(
+            path, f"cannot be read ({error.strerror or error})", cure="check the rights to it"
+        ) from error
+    except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
         raise InputError(path, f"is damaged ({error})", cure="survey the footage again") from error
 
 
@@ -71,18 +79,31 @@ def unfinished(results: Path) -> tuple[Problem, ...]:
     return (Problem(str(results), why),)
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    """The ledger, to read only; where its folder cannot be written, too."""
-    address = f"file:{quote(str(path.resolve()))}?mode=ro"
-    ledger = sqlite3.connect(address, uri=True, timeout=0)
-    try:
-        ledger.execute("SELECT count(*) FROM sqlite_master")
-    except sqlite3.OperationalError as error:
-        ledger.close()
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CANTOPEN:
-            raise
-        return sqlite3.connect(f"{address}&immutable=1", uri=True)
-    return ledger
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """The ledger, to read only: nothing in its folder changes, as SQLite's own reading of it would.
+
+    What a survey that was broken off has left beside it is read from a copy.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        left = path.with_name(f"{path.name}-wal")
+        if left.is_file() and left.stat().st_size:
+            path, left = (Path(shutil.copy(one, folder)) for one in (path, left))
+            address = f"file:{quote(str(path))}"
+        else:
+            address = f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1"
+        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=0)) as ledger:
+            yield ledger
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a survey has the ledger open: it holds SQLite's lock on it, which nothing but a look at takes."""
+    with path.open("rb") as stream:
+        try:
+            fcntl.lockf(stream, fcntl.LOCK_SH | fcntl.LOCK_NB, _SHARED_BYTES, _FIRST_SHARED)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _facts(ledger: sqlite3.Connection, path: Path) -> LedgerFacts:
