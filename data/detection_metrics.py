@@ -10,7 +10,7 @@ Where masks are given, overlaps and areas are those of masks; a labelled object 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,16 +18,15 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from numpy.typing import NDArray
 
-from data.boxes import areas, ious, to_xywh
+from data.boxes import areas, to_xywh
 from data.detections import Detections
-from data.masks import Mask, area, mask_ious
+from data.masks import area
+from data.matching import MOST_DETECTIONS, RIGHT_FROM, MaskRows, as_many, match, truth_masks
 from data.readers.detectionset import DetectionSet
 from data.rle import rle
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-MaskRows = Sequence[Sequence[Mask]]
-"""The masks of each picture, one for each of its detections."""
 
 SIZES: Final = {
     "tiny": (0.0, 16.0**2),
@@ -36,10 +35,8 @@ SIZES: Final = {
     "large": (96.0**2, 1e10),
 }
 """Areas of boxes in square pixels. Small, medium and large are COCO's; "tiny" is the smaller part of small."""
-MOST_DETECTIONS: Final = 100
-"""Detections of one class in one picture that are looked at, the surest first."""
-RIGHT_FROM: Final = 0.5
-"""Overlap (IoU) from which a detection is right."""
+OVERLAPS: Final = tuple(overlap / 100 for overlap in range(50, 100, 5))
+"""Overlaps (IoU) that COCO averages over."""
 BOOTSTRAP_DRAWS: Final = 500
 
 _ALL: Final = (0.0, 1e10)
@@ -75,6 +72,19 @@ class DetectionScores:
     def map50_95(self) -> float:
         """Mean average precision over IoU 0.5 to 0.95."""
         return self.overall.map50_95
+
+
+@dataclass(frozen=True)
+class Curves:
+    """How precise the detections of C classes are at the overlaps of `OVERLAPS` (T) and COCO's 101 levels of recall.
+
+    `precision` and `scores`, the least score that reaches the recall, are (T, C, 101), `recall` of all detections is
+    (T, C); -1 for a class without boxes.
+    """
+
+    precision: Floats
+    scores: Floats
+    recall: Floats
 
 
 @dataclass(frozen=True)
@@ -139,7 +149,7 @@ def score_detections(
     Raises:
         ValueError: There are not as many answers as pictures.
     """
-    _as_many(truth, found)
+    as_many(truth, found)
     whole = _coco(truth, found, masks)
     sites = np.unique(truth.sites)
     return DetectionScores(
@@ -156,25 +166,6 @@ def _of_site(truth: DetectionSet, found: Sequence[Detections], masks: MaskRows |
     return _coco(truth.select(here), [found[int(i)] for i in here], own)[0]
 
 
-def truth_masks(truth: DetectionSet) -> list[tuple[Mask, ...]]:
-    """The masks of each picture's boxes; where there is none, the whole pixels of the box."""
-    rows = truth.masks or [(None,) * len(boxes) for boxes in truth.xyxy]
-    return [
-        tuple(_box_mask(box) if mask is None else mask for mask, box in zip(own, boxes, strict=True))
-        for own, boxes in zip(rows, truth.xyxy, strict=True)
-    ]
-
-
-def _box_mask(box: NDArray[np.float32]) -> Mask:
-    left, top, right, bottom = (int(side) for side in np.round(box))
-    return Mask(left, top, np.ones((max(0, bottom - top), max(0, right - left)), np.bool_))
-
-
-def _as_many(truth: DetectionSet, found: Sequence[Detections]) -> None:
-    if len(truth) != len(found):
-        raise ValueError(f"{len(found)} answers for {len(truth)} pictures")
-
-
 def _coco(truth: DetectionSet, found: Sequence[Detections], masks: MaskRows | None) -> list[AveragePrecision]:
     """Metrics over all areas, then over each of `SIZES`."""
     ranges = [_ALL, *SIZES.values()]
@@ -185,14 +176,7 @@ def _coco(truth: DetectionSet, found: Sequence[Detections], masks: MaskRows | No
     counts = [sum(int(np.count_nonzero((low <= one) & (one <= high))) for one in sides) for low, high in ranges]
     if not truth.boxes:
         return [AveragePrecision(0, math.nan, math.nan, math.nan)] * len(ranges)
-    answers = [Detections(boxes, np.ones(len(boxes), np.float32), labels) for boxes, labels in _truth(truth)]
-    kind = "bbox" if masks is None else "segm"
-    evaluation = COCOeval_faster(_dataset(truth, answers, true_masks), _dataset(truth, found, masks), kind)
-    evaluation.params.maxDets = [MOST_DETECTIONS]
-    evaluation.params.areaRng = [list(one) for one in ranges]
-    evaluation.params.areaRngLbl = ["all", *SIZES]
-    evaluation.evaluate()
-    evaluation.accumulate()
+    evaluation = _evaluated(truth, found, (masks, true_masks), dict(zip(["all", *SIZES], ranges, strict=True)))
     # (IoU, recall, class, area) and (IoU, class, area); -1 where a class has no box of that area.
     precision = np.asarray(evaluation.eval["precision"], np.float64)[..., 0]
     recall = np.asarray(evaluation.eval["recall"], np.float64)[..., 0]
@@ -200,6 +184,38 @@ def _coco(truth: DetectionSet, found: Sequence[Detections], masks: MaskRows | No
         AveragePrecision(count, _mean(precision[_AT_HALF, ..., n]), _mean(precision[..., n]), _mean(recall[..., n]))
         for n, count in enumerate(counts)
     ]
+
+
+def _evaluated(
+    truth: DetectionSet,
+    found: Sequence[Detections],
+    masks: tuple[MaskRows | None, MaskRows | None],
+    ranges: Mapping[str, tuple[float, float]],
+) -> Any:
+    """COCO's evaluation, accumulated over areas; `masks` are those found and the true ones."""
+    answers = [Detections(boxes, np.ones(len(boxes), np.float32), labels) for boxes, labels in _truth(truth)]
+    kind = "bbox" if masks[0] is None else "segm"
+    evaluation = COCOeval_faster(_dataset(truth, answers, masks[1]), _dataset(truth, found, masks[0]), kind)
+    evaluation.params.maxDets = [MOST_DETECTIONS]
+    evaluation.params.areaRng = [list(one) for one in ranges.values()]
+    evaluation.params.areaRngLbl = list(ranges)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    return evaluation
+
+
+def precision_curves(truth: DetectionSet, found: Sequence[Detections], masks: MaskRows | None = None) -> Curves:
+    """COCO's curves of all C classes; arguments and errors as `score_detections`."""
+    as_many(truth, found)
+    shape = len(OVERLAPS), len(truth.names)
+    if not truth.boxes:
+        return Curves(
+            np.full((*shape, len(_RECALLS)), -1.0), np.full((*shape, len(_RECALLS)), -1.0), np.full(shape, -1.0)
+        )
+    true_masks = None if masks is None else truth_masks(truth)
+    told = _evaluated(truth, found, (masks, true_masks), {"all": _ALL}).eval
+    precision, scores = (np.asarray(told[key], np.float64)[..., 0, 0].swapaxes(1, 2) for key in ("precision", "scores"))
+    return Curves(precision, scores, np.asarray(told["recall"], np.float64)[..., 0, 0])
 
 
 def _truth(truth: DetectionSet) -> zip[tuple[NDArray[np.float32], NDArray[np.int64]]]:
@@ -239,13 +255,7 @@ def judge(
     Raises:
         ValueError: There are not as many answers as pictures.
     """
-    _as_many(truth, found)
-    if masks is None:
-        overlaps = [ious(one.xyxy, boxes) for one, boxes in zip(found, truth.xyxy, strict=True)]
-    else:
-        overlaps = [mask_ious(one, other) for one, other in zip(masks, truth_masks(truth), strict=True)]
-    answers = zip(found, overlaps, truth.labels, strict=True)
-    parts = [_matched(one, shared, labels, overlap) for one, shared, labels in answers]
+    parts = [(matched.chosen, matched.boxes >= 0) for matched in match(truth, found, overlap, masks)]
     counts = [np.bincount(labels, minlength=len(truth.names)) for labels in truth.labels]
     kept = [one.select(chosen) for one, (chosen, _) in zip(found, parts, strict=True)]
     scores = np.concatenate([np.zeros(0, np.float32), *(one.scores for one in kept)])
@@ -257,32 +267,6 @@ def judge(
         pictures=np.repeat(np.arange(len(kept)), [len(one) for one in kept])[order],
         truth=np.array(counts, np.int64).reshape(len(truth), len(truth.names)),
     )
-
-
-def _matched(
-    found: Detections, overlaps: NDArray[np.float32], labels: NDArray[np.int64], overlap: float
-) -> tuple[NDArray[np.int64], Bools]:
-    """Indices of the detections that are looked at, and whether each is right."""
-    chosen: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
-    right: list[Bools] = [np.zeros(0, np.bool_)]
-    for label in np.unique(found.labels):
-        mine = np.flatnonzero(found.labels == label)
-        mine = mine[np.argsort(-found.scores[mine], kind="stable")][:MOST_DETECTIONS]
-        chosen.append(mine)
-        right.append(_taken_in_turn(overlaps[np.ix_(mine, labels == label)], overlap))
-    return np.concatenate(chosen), np.concatenate(right)
-
-
-def _taken_in_turn(overlaps: NDArray[np.float32], overlap: float) -> Bools:
-    """(D, B) overlaps of detections, the surest first, with boxes -> (D,) which detections get a box."""
-    right = np.zeros(len(overlaps), np.bool_)
-    left = overlaps.copy()
-    for i in np.flatnonzero(overlaps.max(axis=1, initial=-1.0) >= overlap):
-        best = left.shape[1] - 1 - int(left[i, ::-1].argmax())
-        if left[i, best] >= overlap:
-            right[i] = True
-            left[:, best] = -1.0
-    return right
 
 
 def operating_point(judged: Judged, threshold: float) -> OperatingPoint:

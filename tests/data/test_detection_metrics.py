@@ -19,10 +19,10 @@ from data.detection_metrics import (
     judge,
     operating_point,
     score_detections,
-    truth_masks,
 )
 from data.detections import Detections
 from data.masks import Mask, from_picture
+from data.matching import truth_masks
 from data.readers import DetectionSet
 from tests.data.pictures import SIZE_WH, detection_set
 
