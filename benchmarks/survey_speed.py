@@ -25,10 +25,12 @@ STRIDE = 6
 
 @dataclass(frozen=True)
 class Cost:
-    """Wall-clock seconds of a command from start to end, and the peak memory of its largest process in MB."""
+    """Wall-clock seconds of a command from start to end, the peak memory of its largest process in MB, and the seconds
+    that all its processes together kept a core busy."""
 
     seconds: float
     megabytes: float
+    busy: float
 
 
 def cost_of(command: list[str]) -> Cost:
@@ -39,22 +41,24 @@ def cost_of(command: list[str]) -> Cost:
     """
     watch = (
         "import resource, subprocess, sys; code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode; "
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024); sys.exit(code)"
+        "used = resource.getrusage(resource.RUSAGE_CHILDREN); "
+        "print(used.ru_maxrss / 1024, used.ru_utime + used.ru_stime); sys.exit(code)"
     )
     started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", watch, *command], capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - started
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed: {done.stderr[-2000:]}")
-    return Cost(seconds, float(done.stdout.split()[-1]))
+    megabytes, busy = done.stdout.split()[-2:]
+    return Cost(seconds, float(megabytes), float(busy))
 
 
-def survey(disk: Path, results: Path, model: Path) -> Cost:
-    """A whole survey with its tables, pictures, clips and report; one chapter at a time."""
+def survey(disk: Path, results: Path, model: Path, *more: str) -> Cost:
+    """A whole survey with its tables, pictures, clips and report; one chapter at a time. `more` are further options."""
     run = "from apps.main import main; main()"
     return cost_of([
         sys.executable, "-c", run, "fish", "survey", str(disk), "--out", str(results), "--model", str(model),
-        "--every", EVERY, "--workers", "1",
+        "--every", EVERY, "--workers", "1", *more,
     ])  # fmt: skip
 
 

@@ -84,7 +84,7 @@ def count_errors(true: Counts, counted: Amounts) -> CountScores:
     """
     if len(true) != len(counted):
         raise ValueError(f"{len(counted)} counts against {len(true)}: expected as many")
-    bins = {_bin_name(low, high): (true >= low) & (true <= (math.inf if high is None else high)) for low, high in BINS}
+    bins = {_bin_name(low, high): _in_bin(true, low, high) for low, high in BINS}
     return CountScores(_error(true, counted), {name: _error(true[one], counted[one]) for name, one in bins.items()})
 
 
@@ -175,8 +175,23 @@ def error_of_sites(true: Counts, counted: Amounts, sites: NDArray[np.str_]) -> f
         counted: (N,) counts of the same pictures.
         sites: (N,) the site of each picture.
     """
-    of_sites = [count_errors(true[sites == site], counted[sites == site]).balanced_mae for site in np.unique(sites)]
-    return float(np.mean(of_sites)) if of_sites else math.nan
+    return float(_weights(true, sites) @ np.abs(counted - true)) if len(true) else math.nan
+
+
+def _weights(true: Counts, sites: NDArray[np.str_]) -> NDArray[np.float64]:
+    """(N,) what each picture weighs: every site alike, of each every abundance, of that every picture; 1 in all."""
+    weights = np.zeros(len(true))
+    every = np.unique(sites)
+    for site in every:
+        bins = [(sites == site) & _in_bin(true, low, high) for low, high in BINS]
+        filled = [held for held in bins if held.any()]
+        for held in filled:
+            weights[held] = 1 / (len(every) * len(filled) * held.sum())
+    return weights
+
+
+def _in_bin(true: Counts, low: int, high: int | None) -> NDArray[np.bool_]:
+    return np.asarray((true >= low) & (true <= (math.inf if high is None else high)))
 
 
 def background(true: Counts, seen: Sequence[Density], sites: NDArray[np.str_]) -> float:
@@ -193,19 +208,20 @@ def background(true: Counts, seen: Sequence[Density], sites: NDArray[np.str_]) -
     return LEVELS[int(np.argmin([error_of_sites(true, own, sites) for own in counts]))]
 
 
-def trusted_from(true: Counts, dense: Amounts, boxes: Amounts) -> float:
+def trusted_from(true: Counts, dense: Amounts, boxes: Amounts, sites: NDArray[np.str_]) -> float:
     """The dense count from which it errs less than counting boxes: infinite where it never does.
 
-    Of all rules "from a dense count of t up take it, else the boxes" the one that errs least over all pictures; of
-    equal ones the highest t.
+    Of all rules "from a dense count of t up take it, else the boxes" the one of the least `error_of_sites`; of equal
+    ones the highest t.
 
     Args:
         true: (N,) true counts.
         dense: (N,) counts of the same pictures by a density.
         boxes: (N,) counts of boxes.
+        sites: (N,) the site of each picture.
     """
     order = np.argsort(-dense, kind="stable")
-    gains = np.cumsum((np.abs(boxes - true) - np.abs(dense - true))[order])
+    gains = np.cumsum((_weights(true, sites) * (np.abs(boxes - true) - np.abs(dense - true)))[order])
     last = np.append(np.diff(dense[order]) != 0, True)  # equal dense counts are taken together
     gains = np.where(last, gains, -math.inf)
     if not len(order) or gains.max() <= 0:

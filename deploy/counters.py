@@ -26,11 +26,13 @@ from deploy.card import CardFacts, CardWords, model_card
 from deploy.detectors import detect_all
 from deploy.graph import write_graph
 from deploy.networks import NetworkFiles, float_files, int8_files
+from deploy.onepass import SharedTrunk
 from deploy.packing import Export, training_facts, write_artifact
 from deploy.parity import CountingParity
 from deploy.runtime.artifact import Artifact
 from deploy.runtime.counter import DenseCounter
-from deploy.runtime.detector import BATCH, FishDetector
+from deploy.runtime.detector import FishDetector
+from deploy.runtime.looking import BATCH
 from deploy.runtime.spec import CARD_FILE, MODEL_FILE, EngineName, counting_graph
 from models import zoo
 from models.counting import Counter
@@ -87,13 +89,17 @@ def export_counter(
     grid_wh = network.grid_wh(recipe.preprocessing.size_wh)
     with tempfile.TemporaryDirectory(prefix="shankha-export-") as place:
         plain = Path(place) / MODEL_FILE
-        write_graph(network, counting_graph(recipe.preprocessing, grid_wh), plain)
-        draft = _Draft(recipe, grid_wh, data.validation, Path(place) / "draft")
-        files = float_files(plain.read_bytes(), engine)
+        graph = counting_graph(recipe.preprocessing, grid_wh)
+        write_graph(network, graph, plain)
+        shared = SharedTrunk.of(BOX_COUNTER, plain.read_bytes(), graph)
+        draft = _Draft(recipe, grid_wh, shared, data.validation, Path(place) / "draft")
+        content = plain.read_bytes()
+        files = float_files(shared.onnx(content, ["density"]) if shared else content, engine)
         seen = {"float32": draft.seen(files)}
         scales = dict.fromkeys(seen, 1.0)
         if int8:
-            files = int8_files(files, plain, data.calibration, draft.likeness(seen["float32"]), 0.0)
+            likeness, finish = draft.likeness(seen["float32"]), shared.openvino if shared else None
+            files = int8_files(files, plain, data.calibration, likeness, 0.0, finish)
             seen["int8"] = draft.seen(files)
             scales["int8"] = same_total(seen["float32"], seen["int8"])
     best = files.models[0].precision
@@ -101,10 +107,10 @@ def export_counter(
     least = background(draft.true, seen[best], data.validation.sites)
     seen = {precision: _above(own, least) for precision, own in seen.items()}
     scores = {precision: draft.scores(one) for precision, one in seen.items()}
-    trusted = trusted_from(draft.true, _counts(seen[best]), data.boxes)
+    trusted = trusted_from(draft.true, _counts(seen[best]), data.boxes, data.validation.sites)
     parity = _parity(files, seen, scores) if int8 else None
     grid = grid_error(centres(data.validation), seen[best], data.validation.sizes_wh, GRID_LEVEL)
-    spec = _spec(recipe, grid_wh, files) | {
+    spec = draft.spec(files) | {
         "scales": [scales[model.precision] for model in files.models],
         "least_density": least,
         "dense_from": trusted if math.isfinite(trusted) else None,
@@ -121,6 +127,7 @@ class _Draft:
 
     recipe: CountingRecipe
     grid_wh: tuple[int, int]
+    shared: SharedTrunk | None
     pictures: DetectionSet
     folder: Path
 
@@ -131,9 +138,26 @@ class _Draft:
 
     def seen(self, files: NetworkFiles) -> list[Density]:
         """What the first of the networks sees where in every picture."""
-        raw = _spec(self.recipe, self.grid_wh, files) | {"scales": [1.0] * len(files.models)}
+        raw = self.spec(files) | {"scales": [1.0] * len(files.models)}
         artifact = write_artifact(self.folder, raw, files.contents)
         return count_all(DenseCounter(artifact), self.pictures)
+
+    def spec(self, files: NetworkFiles) -> dict[str, Any]:
+        """Fields of the artifact's spec that need no measuring."""
+        recipe = self.recipe
+        training = training_facts(recipe, [source.folder for source in recipe.data.train]) | files.training_text()
+        if self.shared is not None:
+            training["trunk"] = self.shared.detector.spec.name
+        return {
+            "task": "counting",
+            "name": f"{recipe.name}-{files.models[0].precision}",
+            "network": recipe.network.name,
+            "preprocessing": recipe.preprocessing,
+            "models": files.models,
+            "grid_wh": self.grid_wh,
+            "training": training,
+            "detectors": [self.shared.network_hash(one.precision) for one in files.models] if self.shared else [],
+        }
 
     def scores(self, seen: Sequence[Density]) -> CountScores:
         """How its counts err."""
@@ -182,19 +206,6 @@ def _counts(seen: Sequence[Density]) -> NDArray[np.float64]:
 def _share(scores: CountScores) -> float:
     """The mean absolute error as a share of the mean count."""
     return scores.overall.mae / scores.overall.mean if scores.overall.mean else scores.overall.mae
-
-
-def _spec(recipe: CountingRecipe, grid_wh: tuple[int, int], files: NetworkFiles) -> dict[str, Any]:
-    training = training_facts(recipe, [source.folder for source in recipe.data.train]) | files.training_text()
-    return {
-        "task": "counting",
-        "name": f"{recipe.name}-{files.models[0].precision}",
-        "network": recipe.network.name,
-        "preprocessing": recipe.preprocessing,
-        "models": files.models,
-        "grid_wh": grid_wh,
-        "training": training,
-    }
 
 
 def _parity(

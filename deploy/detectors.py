@@ -40,8 +40,9 @@ from deploy.networks import NetworkFiles, float_files, int8_files
 from deploy.packing import Export, training_facts, write_artifact
 from deploy.parity import DetectionParity, box_agreement
 from deploy.runtime.artifact import Artifact
-from deploy.runtime.detector import BATCH, FishDetector, calibrated
+from deploy.runtime.detector import FishDetector, calibrated
 from deploy.runtime.engines import installed, missing
+from deploy.runtime.looking import BATCH
 from deploy.runtime.spec import CARD_FILE, MODEL_FILE, ArtifactSpec, EngineName, Graph, detector_graph
 from models import zoo
 from training.recipe import SceneRecipe, recipe_text

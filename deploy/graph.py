@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,8 @@ from deploy.runtime.spec import Graph
 OPSET: Final = 17
 """Old enough for every ONNX Runtime that this project allows, new enough for per-channel int8."""
 _BATCH: Final = 256
+_LARGE: Final = 1024
+"""Numbers in a weight from which half of them are worth an operation more."""
 
 
 def write_graph(network: nn.Module, graph: Graph, to: Path) -> None:
@@ -68,6 +71,29 @@ def clean(path: Path) -> None:
         del part.metadata_props[:]
     onnx.checker.check_model(model, full_check=True)
     onnx.save_model(model, str(path))
+
+
+def half_weights(content: bytes) -> bytes:
+    """The same ONNX network with its large float32 weights kept as float16, half as long; it computes in float32.
+
+    An engine widens them once, when it loads the network. Weights beyond the range of float16 stay as they are.
+    """
+    model = onnx.load_from_string(content)
+    casts = []
+    for weight in model.graph.initializer:
+        if weight.data_type != onnx.TensorProto.FLOAT or math.prod(weight.dims) < _LARGE:
+            continue
+        values = onnx.numpy_helper.to_array(weight)
+        if np.abs(values).max() > np.finfo(np.float16).max:
+            continue
+        name = f"{weight.name}.half"
+        casts.append(onnx.helper.make_node("Cast", [name], [weight.name], name=f"{name}/Cast", to=weight.data_type))
+        weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), name))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString())
 
 
 def run_graph(path: Path, inputs: NDArray[np.float32]) -> NDArray[np.float32]:

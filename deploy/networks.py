@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.graph import half_weights
 from deploy.runtime.spec import MODEL_FILE, EngineName, Model
+
+if TYPE_CHECKING:
+    from deploy.openvino_int8 import OpenVinoModel
 
 XML_FILE: Final = "int8.xml"
 BIN_FILE: Final = "int8.bin"
@@ -44,10 +48,10 @@ class NetworkFiles:
 
 
 def float_files(content: bytes, engine: EngineName) -> NetworkFiles:
-    """A float ONNX file, for ONNX Runtime and before it for the engine that is asked for."""
+    """A float ONNX file, its weights halved, for ONNX Runtime and before it for the engine that is asked for."""
     engines = dict.fromkeys((engine, "onnxruntime"))
     models = tuple(Model(engine=one, precision="float32", file=MODEL_FILE) for one in engines)
-    return NetworkFiles(models, {MODEL_FILE: content})
+    return NetworkFiles(models, {MODEL_FILE: half_weights(content)})
 
 
 def int8_files(
@@ -56,6 +60,7 @@ def int8_files(
     calibration: NDArray[np.float32],
     measure: Callable[[NetworkFiles], float],
     reference: float,
+    finish: Callable[[OpenVinoModel], OpenVinoModel] | None = None,
 ) -> NetworkFiles:
     """The float network for ONNX Runtime, and before it the int8 network for OpenVINO.
 
@@ -65,14 +70,16 @@ def int8_files(
         calibration: (K, 3, height, width) float32 inputs that the ranges are taken from.
         measure: How good a network of such files is, higher is better; a hundredth less is as good.
         reference: The same of the float network.
+        finish: What is done to every quantized network before it is measured and kept.
     """
     # NNCF takes seconds to load: only who quantizes waits for it.
-    from deploy.openvino_int8 import OpenVinoModel, quantize_openvino  # noqa: PLC0415
+    from deploy.openvino_int8 import quantize_openvino  # noqa: PLC0415
 
     small = Model(engine="openvino", precision="int8", file=XML_FILE, weights=BIN_FILE)
 
     def files(made: OpenVinoModel, method: str | None = None) -> NetworkFiles:
-        contents = {**plain.contents, XML_FILE: made.graph, BIN_FILE: made.weights}
+        whole = finish(made) if finish else made
+        contents = {**plain.contents, XML_FILE: whole.graph, BIN_FILE: whole.weights}
         return NetworkFiles((small, plain.models[-1]), contents, method)
 
     done = quantize_openvino(graph, calibration, lambda made: measure(files(made)), reference)

@@ -10,7 +10,7 @@ from data.readers import DetectionSet
 from deploy.detectors import Finder, Seen
 from deploy.parity import MaskParity
 from deploy.runtime.artifact import Artifact
-from deploy.runtime.detector import BATCH
+from deploy.runtime.looking import BATCH
 from deploy.runtime.segmenter import FishSegmenter, Segmented
 from deploy.runtime.spec import ArtifactSpec, Graph, segmenter_graph
 from models.segmenter import MASK_STRIDE, Segmenter

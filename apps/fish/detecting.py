@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -14,11 +14,10 @@ from apps.fish.footage import ChapterAccount, ChapterReader, ResumePoint, Sample
 from apps.fish.identity import identify
 from apps.fish.overlap import ahead
 from apps.fish.parts.found import PartName
-from apps.fish.parts.looking import Lookers
+from apps.fish.parts.looking import FrameDetector, Lookers
 from apps.fish.segments import SEGMENT, Segment, Stretch
 from data.detections import Detections
 from data.errors import InputError
-from data.preprocess import Image
 
 BATCH: Final = 4
 """Frames that go through the network at once; segments hold a whole number of batches, so that a chapter gives the
@@ -27,13 +26,6 @@ _AHEAD: Final = 1
 """Batches that may lie decoded and undetected, beside the one being decoded and the one being detected."""
 _METHOD: Final = 1
 """Number of the way chapters are detected: to be raised with every change that makes older detections wrong."""
-
-
-class FrameDetector(Protocol):
-    """Finds fish in frames; see `deploy.runtime.detector.FishDetector`."""
-
-    def detect(self, frames: Sequence[Image]) -> list[Detections]:
-        """What is in each of the frames, (H, W, 3) BGR uint8."""
 
 
 @dataclass(frozen=True)

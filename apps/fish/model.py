@@ -10,13 +10,17 @@ from typing import Final
 
 import numpy as np
 
-from apps.fish.detecting import FrameDetector, Model
+from apps.fish.detecting import Model
+from apps.fish.parts.dense import Counter
+from apps.fish.parts.looking import FrameDetector
 from data.detections import Detections
+from data.errors import ShankhaError
 from data.files import sha256_of
 from data.preprocess import Image
 from deploy.runtime.artifact import Artifact
 from deploy.runtime.detector import FishDetector
-from deploy.runtime.spec import SPEC_FILE, DetectionSpec
+from deploy.runtime.onepass import OnePass, one_pass
+from deploy.runtime.spec import SPEC_FILE, ArtifactSpec, DetectionSpec
 
 _LEAST_KEPT: Final = 0.1
 SHIPPED_MODEL: Final = Path(__file__).resolve().parents[2] / "models" / "weights" / "fish-int8"
@@ -24,9 +28,13 @@ SHIPPED_MODEL: Final = Path(__file__).resolve().parents[2] / "models" / "weights
 
 @dataclass(frozen=True)
 class ArtifactSource:
-    """A detector from an artifact's folder. Its spec holds the hashes of all its files."""
+    """A detector from an artifact's folder. Its spec holds the hashes of all its files.
+
+    `counter` is the artifact of a counter that is asked about the same frames, if any.
+    """
 
     folder: Path
+    counter: Path | None = None
 
     def describe(self) -> Model:
         """Check the artifact; see `deploy.runtime.artifact.Artifact.open` for what can be wrong with it."""
@@ -38,9 +46,25 @@ class ArtifactSource:
         return Model(spec.name, identity, spec.labels, spec.threshold, least)
 
     def load(self) -> FrameDetector:
-        """Load the network on one thread: decoding needs the other."""
+        """Load the network on one thread: decoding needs the other.
+
+        Where the counter's network gives the detector's answers too, that one is loaded, for both.
+        """
         artifact = Artifact.open(self.folder)
-        return _Surer(FishDetector(artifact), least_kept(artifact.of(DetectionSpec).spec))
+        least = least_kept(artifact.of(DetectionSpec).spec)
+        both = self._both(artifact)
+        if both is None:
+            return _Surer(FishDetector(artifact), least)
+        return _SurerAndCounter(both.detector, least, both.counter)
+
+    def _both(self, artifact: Artifact[ArtifactSpec]) -> OnePass | None:
+        if self.counter is None:
+            return None
+        try:
+            counter = Artifact.open(self.counter)
+            return OnePass(artifact, counter) if one_pass(artifact, counter) else None
+        except ShankhaError:  # it is told by the part that counts, which goes without it
+            return None
 
 
 class _Surer:
@@ -53,6 +77,14 @@ class _Surer:
     def detect(self, frames: Sequence[Image]) -> list[Detections]:
         """See `FrameDetector.detect`."""
         return [found.select(np.flatnonzero(found.scores >= self._least)) for found in self._detector.detect(frames)]
+
+
+class _SurerAndCounter(_Surer):
+    """The same of a detector whose network counts too."""
+
+    def __init__(self, detector: FrameDetector, least: float, counter: Counter) -> None:
+        super().__init__(detector, least)
+        self.counter = counter
 
 
 def least_kept(spec: DetectionSpec) -> float:

@@ -44,6 +44,7 @@ from apps.fish.tables.yoloseg import write_yolo_seg
 from apps.fish.tracking import TrackingSettings
 from apps.fish.watch import POLL, Arrivals
 from data.errors import ArgumentError, FileAccessError, InputError
+from data.words import several
 
 BAD_INPUT: Final = InputError.exit_code
 _MOST_WORKERS: Final = 8
@@ -129,7 +130,7 @@ def survey(  # noqa: PLR0913, PLR0917  an option each
 
     Example: shankha fish survey /media/disk --out results/ --metadata deployments.csv
     """
-    source = ArtifactSource(model)
+    source = ArtifactSource(model, None if dense is None else DensePart.folder_of(dense))
     known = source.describe()  # a model that cannot be used is found before any work
     counting = CountSettings(
         threshold=_threshold(threshold, known), lines=tuple(Line.parse(line) for line in lines or ())
@@ -243,8 +244,8 @@ def _folder(out: Path) -> Path:
 def _told(outcome: Round, out: Path, seconds: float) -> str:
     footage = timedelta(seconds=round(outcome.seconds))
     lines = [
-        f"{len(outcome.statuses)} deployments, {outcome.chapters} chapters, {footage} of footage, "
-        f"{outcome.samples} frames looked at: {outcome.count('complete')} complete, "
+        f"{several(len(outcome.statuses), 'deployment')}, {several(outcome.chapters, 'chapter')}, "
+        f"{footage} of footage, {several(outcome.samples, 'frame')} looked at: {outcome.count('complete')} complete, "
         f"{outcome.count('incomplete')} incomplete, {outcome.count('failed')} not counted."
     ]
     if outcome.new_seconds:
@@ -260,5 +261,7 @@ def _told(outcome: Round, out: Path, seconds: float) -> str:
     without = [problem for problem in outcome.problems if problem.kind in LEFT_OUT.values()]
     lines += [f"Left out: {problem.file}: {problem.what}." for problem in without]
     if outcome.problems:
-        lines.append(f"Next: {out / PROBLEMS} lists {len(outcome.problems)} problems, and what to do about each.")
+        lines.append(
+            f"Next: {out / PROBLEMS} lists {several(len(outcome.problems), 'problem')}, and what to do about each."
+        )
     return "\n".join(lines)

@@ -168,7 +168,8 @@ def _work(pipe: Connection, models: Models) -> None:
     live_for_parent()
     cv2.setNumThreads(1)
     try:
-        detector, lookers = models.source.load(), Lookers(models.parts)
+        detector = models.source.load()
+        lookers = Lookers(models.parts, detector)
     except Exception as error:
         pipe.send(_Unusable(as_shankha_error(error)))
         return

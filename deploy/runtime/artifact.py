@@ -86,11 +86,12 @@ class Artifact(Generic[SpecT_co]):
             )
         return cast("Artifact[KindT]", self)
 
-    def session(self, threads: int = 1) -> Session:
-        """The chosen network, loaded on the CPU.
+    def session(self, threads: int = 1, *, whole: bool = False) -> Session:
+        """The chosen network, loaded on the CPU, with the answers that its task asks for.
 
         Args:
             threads: Threads within one operator.
+            whole: With all its answers, those to other tasks too.
 
         Raises:
             ArgumentError: Fewer than one thread.
@@ -98,8 +99,10 @@ class Artifact(Generic[SpecT_co]):
         """
         path = self.folder / self.choice.file
         weights = None if self.choice.weights is None else self.contents[self.choice.weights]
-        session = load(self.choice.engine, self.model, path, weights=weights, threads=threads)
-        check_graph(session, self.spec.graph, path)
+        graph = self.spec.graph if whole else self.spec.own_graph
+        outputs = [name for name, _ in graph.outputs]
+        session = load(self.choice.engine, self.model, path, weights=weights, threads=threads, outputs=outputs)
+        check_graph(session, graph, path)
         return session
 
 

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from data.density import DenseCount, Density, DensityMap, counted, density_in_frame
-from data.errors import InputError
-from data.frames import FramePreprocessing, check_frames, fit_frame, frames_input
+from data.frames import FramePreprocessing
 from data.preprocess import Image
 from deploy.runtime.artifact import Artifact
-from deploy.runtime.detector import BATCH
+from deploy.runtime.looking import Look, check_numbers, look_with
 from deploy.runtime.spec import ArtifactSpec, CountingSpec
 
 __all__ = ["DenseCount", "DenseCounter"]
@@ -24,15 +23,16 @@ class DenseCounter:
     Args:
         artifact: An opened counting artifact.
         threads: Threads of the network; everything else runs in the calling thread.
+        look: How frames are shown to the network, where that is shared with another task.
 
     Raises:
         InputError: It is for another task, the model cannot be loaded, or does not map frames to a density as its
             spec says.
     """
 
-    def __init__(self, artifact: Artifact[ArtifactSpec], threads: int = 1) -> None:
+    def __init__(self, artifact: Artifact[ArtifactSpec], threads: int = 1, look: Look | None = None) -> None:
         self.artifact = artifact.of(CountingSpec)
-        self._session = artifact.session(threads)
+        self._look = look or look_with(artifact.session(threads), self.artifact)
 
     @property
     def dense_from(self) -> float:
@@ -65,15 +65,9 @@ class DenseCounter:
         spec = self.artifact.spec
         scale = spec.scales[spec.models.index(self.artifact.choice)]
         told = []
-        for start in range(0, len(frames), BATCH):
-            batch = frames[start : start + BATCH]
-            check_frames(batch, start)
-            fitted = np.stack([fit_frame(frame, spec.preprocessing) for frame in batch])
-            (raw,) = self._session.run(frames_input(fitted, spec.preprocessing))
-            if not np.isfinite(raw).all():
-                path = self.artifact.folder / self.artifact.choice.file
-                raise InputError(path, "answers with what is no number", cure="export the artifact again")
-            cells = raw * np.float32(scale)
+        for frame, answer in zip(frames, self._look(frames), strict=True):
+            check_numbers(answer, self.artifact)
+            cells = answer[0] * np.float32(scale)
             cells = np.where(cells < spec.least_density, np.float32(0), cells)
-            told += [(own, frame.shape[1::-1], spec.preprocessing) for own, frame in zip(cells, batch, strict=True)]
+            told.append((cells, (frame.shape[1], frame.shape[0]), spec.preprocessing))
         return told

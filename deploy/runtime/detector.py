@@ -10,17 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.detections import Detections
-from data.errors import InputError
-from data.frames import check_frames, fit_frame, frames_input, in_frame
+from data.frames import in_frame
 from data.preprocess import Image
 from data.suppression import with_candidates
 from deploy.runtime.artifact import Artifact
+from deploy.runtime.looking import Answer, Look, check_numbers, look_with
 from deploy.runtime.spec import ArtifactSpec, BoxSpec, DetectionSpec
 
 BoxSpecT_co = TypeVar("BoxSpecT_co", bound=BoxSpec, covariant=True)
-
-BATCH: Final = 8
-"""Frames that go through the network at once."""
 
 
 class BoxFinder(Generic[BoxSpecT_co]):
@@ -29,14 +26,15 @@ class BoxFinder(Generic[BoxSpecT_co]):
     Args:
         artifact: An opened artifact.
         threads: Threads of the network; everything else runs in the calling thread.
+        look: How frames are shown to the network, where that is shared with another task.
 
     Raises:
         InputError: The model cannot be loaded, or does not map frames to what its spec says.
     """
 
-    def __init__(self, artifact: Artifact[BoxSpecT_co], threads: int = 1) -> None:
+    def __init__(self, artifact: Artifact[BoxSpecT_co], threads: int = 1, look: Look | None = None) -> None:
         self.artifact = artifact
-        self._session = artifact.session(threads)
+        self._look = look or look_with(artifact.session(threads), artifact)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -48,17 +46,11 @@ class BoxFinder(Generic[BoxSpecT_co]):
         """The score from which a detection counts as seen."""
         return self.artifact.spec.threshold
 
-    def _answers(self, frames: Sequence[Image]) -> Iterator[tuple[Image, tuple[NDArray[np.float32], ...]]]:
+    def _answers(self, frames: Sequence[Image]) -> Iterator[tuple[Image, Answer]]:
         """Each frame, and the network's outputs for it."""
-        spec = self.artifact.spec.preprocessing
-        for start in range(0, len(frames), BATCH):
-            batch = frames[start : start + BATCH]
-            check_frames(batch, start)
-            outputs = self._session.run(frames_input(np.stack([fit_frame(frame, spec) for frame in batch]), spec))
-            if not all(np.isfinite(output).all() for output in outputs):
-                path = self.artifact.folder / self.artifact.choice.file
-                raise InputError(path, "answers with what is no number", cure="export the artifact again")
-            yield from zip(batch, zip(*outputs, strict=True), strict=True)
+        for frame, answer in zip(frames, self._look(frames), strict=True):
+            check_numbers(answer, self.artifact)
+            yield frame, answer
 
     def _kept(self, boxes: NDArray[np.float32], logits: NDArray[np.float32]) -> tuple[Detections, NDArray[np.int64]]:
         """Boxes (A, 4) with logits (A, labels) -> detections in input pixels with calibrated scores, and their A."""
@@ -74,14 +66,15 @@ class FishDetector(BoxFinder[DetectionSpec]):
     Args:
         artifact: An opened detection artifact.
         threads: Threads of the network; everything else runs in the calling thread.
+        look: How frames are shown to the network, where that is shared with another task.
 
     Raises:
         InputError: It is for another task, the model cannot be loaded, or does not map frames to boxes and logits as
             its spec says.
     """
 
-    def __init__(self, artifact: Artifact[ArtifactSpec], threads: int = 1) -> None:
-        super().__init__(artifact.of(DetectionSpec), threads)
+    def __init__(self, artifact: Artifact[ArtifactSpec], threads: int = 1, look: Look | None = None) -> None:
+        super().__init__(artifact.of(DetectionSpec), threads, look)
 
     def detect(self, frames: Sequence[Image]) -> list[Detections]:
         """What is in each frame, in that frame's pixels; everything from the artifact's `least_score` up.

@@ -7,6 +7,7 @@ network, so that what only asks about artifacts stays small.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -53,7 +54,7 @@ class Session(Protocol):
 class OnnxSession:
     """ONNX Runtime on the CPU; see `load`."""
 
-    def __init__(self, model: bytes, threads: int) -> None:
+    def __init__(self, model: bytes, threads: int, outputs: Sequence[str]) -> None:
         ort: Any = import_module("onnxruntime")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -63,11 +64,14 @@ class OnnxSession:
         self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
         self.inputs = tuple(_onnx_port(port) for port in self._session.get_inputs())
-        self.outputs = tuple(_onnx_port(port) for port in self._session.get_outputs())
+        given = self._session.get_outputs()
+        chosen = [given[at] for at in _chosen(outputs, [{port.name} for port in given])]
+        self.outputs = tuple(_onnx_port(port) for port in chosen)
+        self._names = [port.name for port in chosen]
 
     def run(self, inputs: Floats) -> tuple[Floats, ...]:
         """See `Session.run`."""
-        found = self._session.run(None, {self._input: inputs})
+        found = self._session.run(self._names, {self._input: inputs})
         return tuple(np.asarray(array, np.float32) for array in found)
 
 
@@ -77,12 +81,16 @@ class OpenVinoSession:
     Left to itself it would compute in bfloat16 where the processor can, give one stream every core, and pin its
     threads to the first cores, on which several processes would then wait for each other. It fuses more where it knows
     the length of the batch: the network is compiled for one input, and for `BLOCK` when so many first come together.
+    What only leads to outputs that are not asked for is left out.
     """
 
-    def __init__(self, model: bytes, weights: bytes | None, threads: int) -> None:
+    def __init__(self, model: bytes, weights: bytes | None, threads: int, outputs: Sequence[str]) -> None:
         openvino: Any = import_module("openvino")
         self._core = openvino.Core()
-        self._network = self._core.read_model(model, weights or b"")
+        whole = self._core.read_model(model, weights or b"")
+        results = whole.get_results()
+        chosen = [results[at] for at in _chosen(outputs, [one.output(0).get_names() for one in results])]
+        self._network = openvino.Model(chosen, whole.get_parameters(), whole.get_friendly_name())
         self._settings = {
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": threads,
@@ -120,7 +128,15 @@ def installed(engine: EngineName) -> bool:
     return find_spec(engine) is not None
 
 
-def load(engine: EngineName, model: bytes, path: Path, *, weights: bytes | None = None, threads: int = 1) -> Session:
+def load(
+    engine: EngineName,
+    model: bytes,
+    path: Path,
+    *,
+    weights: bytes | None = None,
+    threads: int = 1,
+    outputs: Sequence[str] = (),
+) -> Session:
     """A network on the CPU, in float32 but for what its file has quantized.
 
     Args:
@@ -129,6 +145,8 @@ def load(engine: EngineName, model: bytes, path: Path, *, weights: bytes | None 
         path: Names the file in errors.
         weights: Content of the file of weights, where the engine has one.
         threads: Threads within one operator.
+        outputs: Names of what it shall answer, in that order; all that there is where one of them is not there, or
+            none is given.
 
     Raises:
         ArgumentError: Fewer than one thread.
@@ -140,11 +158,21 @@ def load(engine: EngineName, model: bytes, path: Path, *, weights: bytes | None 
     if not installed(engine):
         raise missing(engine)
     try:
-        return OnnxSession(model, threads) if engine == "onnxruntime" else OpenVinoSession(model, weights, threads)
+        if engine == "onnxruntime":
+            return OnnxSession(model, threads, outputs)
+        return OpenVinoSession(model, weights, threads, outputs)
     # The classes that the engines raise share no base but Exception.
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(path, f"cannot be loaded ({reason})", cure=COPY_AGAIN) from error
+
+
+def _chosen(wanted: Sequence[str], found: Sequence[AbstractSet[str]]) -> list[int]:
+    """Positions of the outputs of those names, where each is there; else of all."""
+    places = {name: at for at, names in enumerate(found) for name in names}
+    if wanted and all(name in places for name in wanted):
+        return [places[name] for name in wanted]
+    return list(range(len(found)))
 
 
 def missing(engine: EngineName) -> MissingDependencyError:

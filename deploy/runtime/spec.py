@@ -5,6 +5,7 @@ Every artifact has the common part, `ArtifactSpec`; `task` says which kind it is
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -84,6 +85,16 @@ class ArtifactSpec(BaseModel, ABC):
     @abstractmethod
     def graph(self) -> Graph:
         """What every one of its models takes and gives."""
+
+    @property
+    def own_graph(self) -> Graph:
+        """The same without answers to other tasks than its own."""
+        return self.graph
+
+    def network_hash(self, model: Model) -> str:
+        """What stands for all that decides the answers of one of its networks: of the hashes of its files."""
+        digests = [self.files[name] for name in (model.file, model.weights) if name is not None]
+        return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
     @model_validator(mode="after")
     def _models_have_hashes(self) -> ArtifactSpec:
@@ -240,6 +251,9 @@ class CountingSpec(FrameSpec):
     `models` says is multiplied by its own of `scales`, so that all count alike. Cells below `least_density` are then
     background and count nothing; the count of a frame is the sum of the others whose middle lies in the frame. From a
     count of `dense_from` up it errs less than counting boxes (None: never).
+
+    A counter may look at the maps that a detector makes. Its networks then also answer what the networks of that
+    detector do, to the bit: `detectors` are their hashes (`ArtifactSpec.network_hash`), one for each of `models`.
     """
 
     task: Literal["counting"] = "counting"
@@ -247,16 +261,29 @@ class CountingSpec(FrameSpec):
     scales: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]
     least_density: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     dense_from: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    detectors: tuple[Sha256, ...] = ()
 
     @property
     def graph(self) -> Graph:
+        """Frames to the density of objects, and before it to the answers of a detector where it has one's."""
+        own = self.own_graph
+        if not self.detectors:
+            return own
+        found = detector_graph(self.preprocessing, None)
+        return own.model_copy(update={"outputs": (*found.outputs, *own.outputs)})
+
+    @property
+    def own_graph(self) -> Graph:
         """Frames to the density of objects."""
         return counting_graph(self.preprocessing, self.grid_wh)
 
     @model_validator(mode="after")
-    def _every_model_has_a_scale(self) -> CountingSpec:
+    def _every_model_has_its_own(self) -> CountingSpec:
+        expected = f"expected one for each of {len(self.models)} models"
         if len(self.scales) != len(self.models):
-            raise ValueError(f"scales: are {len(self.scales)}, expected one for each of {len(self.models)} models")
+            raise ValueError(f"scales: are {len(self.scales)}, {expected}")
+        if self.detectors and len(self.detectors) != len(self.models):
+            raise ValueError(f"detectors: are {len(self.detectors)}, {expected}")
         return self
 
 
@@ -280,8 +307,11 @@ def digit_graph(preprocessing: DigitPreprocessing) -> Graph:
     return Graph(input_name="ink", input_shape=shape, outputs=(("logits", (len(DIGIT_CLASSES),)),))
 
 
-def detector_graph(preprocessing: FramePreprocessing, labels: int) -> Graph:
-    """`frames` (N, 3, height, width) -> `boxes` (N, A, 4) xyxy in input pixels and `logits` (N, A, labels)."""
+def detector_graph(preprocessing: FramePreprocessing, labels: int | None) -> Graph:
+    """`frames` (N, 3, height, width) -> `boxes` (N, A, 4) xyxy in input pixels and `logits` (N, A, labels).
+
+    `labels` is None where they may be any number.
+    """
     width, height = preprocessing.size_wh
     outputs = ("boxes", (None, 4)), ("logits", (None, labels))
     return Graph(input_name="frames", input_shape=(3, height, width), outputs=outputs)

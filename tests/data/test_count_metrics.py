@@ -167,24 +167,37 @@ def test_grid_error_never_falls_with_the_level(true: np.ndarray, found: np.ndarr
     assert grid_error([true], [Density.of_points(true)], SQUARE, level) == 0
 
 
+SITE = np.array(["reef"] * 30)
+
+
 def test_a_counter_is_trusted_from_where_it_errs_less() -> None:
     true, boxes = np.array([0, 1, 4, 12, 20]), np.array([0, 1, 4, 6, 5])
     dense = np.array([0.6, 1.9, 4.4, 10.5, 18.0])
-    assert trusted_from(true, dense, boxes) == 10.5
-    assert trusted_from(true, true.astype(float), boxes) == 12.0
-    assert trusted_from(true, dense, true) == math.inf
-    assert trusted_from(np.zeros(0, int), np.zeros(0), np.zeros(0, int)) == math.inf
+    assert trusted_from(true, dense, boxes, SITE[:5]) == 10.5
+    assert trusted_from(true, true.astype(float), boxes, SITE[:5]) == 12.0
+    assert trusted_from(true, dense, true, SITE[:5]) == math.inf
+    assert trusted_from(np.zeros(0, int), np.zeros(0), np.zeros(0, int), SITE[:0]) == math.inf
 
 
-_TRIPLES = st.lists(st.tuples(*[st.integers(0, 30)] * 3), min_size=1, max_size=30)
+def test_a_site_of_many_pictures_does_not_outvote_the_others_in_where_a_counter_is_trusted() -> None:
+    """Twenty frames of one place gain by a count of 2; two other places, of a frame each, lose by it."""
+    true = np.array([2] * 20 + [2, 2, 9])
+    dense = np.array([2.0] * 20 + [4.0, 4.0, 9.0])
+    boxes = np.array([1] * 20 + [2, 2, 5])
+    sites = np.array(["a"] * 20 + ["b", "c", "c"])
+    assert trusted_from(true, dense, boxes, sites) == 9.0
+    assert trusted_from(true, dense, boxes, np.array(["a"] * 23)) == 2.0
 
 
-@given(_TRIPLES)
-def test_no_other_rule_errs_less(rows: list[tuple[int, int, int]]) -> None:
-    true, dense, boxes = (np.array(part) for part in zip(*rows, strict=True))
+_ROWS = st.lists(st.tuples(*[st.integers(0, 30)] * 3, st.sampled_from(["a", "b", "c"])), min_size=1, max_size=30)
+
+
+@given(_ROWS)
+def test_no_other_rule_errs_less(rows: list[tuple[int, int, int, str]]) -> None:
+    true, dense, boxes, sites = (np.array(part) for part in zip(*rows, strict=True))
 
     def error(least: float) -> float:
-        return float(np.abs(np.where(dense >= least, dense, boxes) - true).sum())
+        return error_of_sites(true, np.where(dense >= least, dense, boxes), sites)
 
-    best = trusted_from(true, dense.astype(float), boxes)
-    assert error(best) == min(error(least) for least in (*dense.tolist(), math.inf))
+    best = trusted_from(true, dense.astype(float), boxes, sites)
+    assert error(best) == pytest.approx(min(error(least) for least in (*dense.tolist(), math.inf)), abs=1e-9)

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from data.errors import InputError
 from deploy.runtime.counter import DenseCounter
-from deploy.runtime.detector import BATCH, FishDetector
+from deploy.runtime.detector import FishDetector
+from deploy.runtime.looking import BATCH
 from tests.deploy.specks import GRID_WH, Specks, frame, middle, specks_artifact
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -66,7 +66,7 @@ def test_what_the_spec_promises_is_what_the_artifact_gives(int8, data):
     found = counts(DenseCounter(int8.artifact), data)
     assert count_errors(true, found).overall.mae == pytest.approx(spec.metrics["validation_mae"], abs=1e-5)
     assert spec.metrics["validation_share"] == pytest.approx(spec.metrics["validation_mae"] / true.mean())
-    assert spec.dense_from == pytest.approx(trusted_from(true, found, data.boxes), abs=1e-4)
+    assert spec.dense_from == pytest.approx(trusted_from(true, found, data.boxes, data.validation.sites), abs=1e-4)
     assert 4 < spec.dense_from < 8
     assert spec.metrics["validation_game2"] >= spec.metrics["validation_mae"] - 1e-6
 

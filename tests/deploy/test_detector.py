@@ -15,8 +15,9 @@ from onnx import numpy_helper
 
 from data.errors import InputError
 from deploy.packing import write_artifact
-from deploy.runtime.detector import BATCH, FishDetector, calibrated
+from deploy.runtime.detector import FishDetector, calibrated
 from deploy.runtime.digits import DigitReader
+from deploy.runtime.looking import BATCH
 from deploy.runtime.spec import MODEL_FILE
 from tests.deploy.bright import CELL, COLUMNS, ROWS, SIZE_WH, box, bright_artifact, frame, graph_bytes, spec
 

@@ -107,3 +107,21 @@ def test_every_loss_gives_finite_gradients_where_nothing_is_seen(name: str) -> N
     LOSSES[name](rates, torch.tensor([[8.9, 5.9], [0.0, 0.0]]), torch.tensor([0, 1])).backward()
     assert torch.isfinite(rates.grad).all()
     assert rates.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("fixed", "stays"), [("nothing", ()), ("backbone", ("backbone.",)), ("trunk", ("backbone.", "neck."))]
+)
+def test_what_is_fixed_does_not_learn(fixed: str, stays: tuple[str, ...]) -> None:
+    torch.manual_seed(3)
+    network = DensityNet(fixed=fixed).train()  # type: ignore[arg-type]
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    learning = [weight for weight in network.parameters() if weight.requires_grad]
+    optimizer = torch.optim.SGD(learning, 0.1)
+    network(torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(2)) * 255).sum().backward()
+    optimizer.step()
+    after = network.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in after if stays and name.startswith(stays))
+    for name in (name for name in after if name.endswith("running_mean") and not name.startswith(stays)):
+        assert not torch.equal(after[name], before[name]), name
+    assert not torch.equal(after["rate.weight"], before["rate.weight"])

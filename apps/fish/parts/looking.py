@@ -11,12 +11,20 @@ from apps.fish.footage import SampledFrame
 from apps.fish.parts.found import PartModel, PartName
 from data.detections import Detections
 from data.errors import ShankhaError
+from data.preprocess import Image
 
 _METHOD: Final = 1
 """Number of the way parts look at frames: to be raised with every change that makes older blocks wrong."""
 
 Looks: TypeAlias = Mapping[PartName, bytes | ShankhaError]
 """What each part found in a segment, as its block, or why it failed there."""
+
+
+class FrameDetector(Protocol):
+    """Finds fish in frames; see `deploy.runtime.detector.FishDetector`."""
+
+    def detect(self, frames: Sequence[Image]) -> list[Detections]:
+        """What is in each of the frames, (H, W, 3) BGR uint8."""
 
 
 class PartLooker(Protocol):
@@ -50,8 +58,8 @@ class PartSource(Protocol):
             ShankhaError: It cannot be used.
         """
 
-    def load(self) -> PartLooker:
-        """Make it ready."""
+    def load(self, detector: FrameDetector) -> PartLooker:
+        """Make it ready, beside the detector of the survey, with which it may share a network."""
 
 
 def part_key(source: PartSource, model: PartModel) -> str:
@@ -65,9 +73,11 @@ class Lookers:
 
     Args:
         sources: Where they come from; each is loaded when the first frame is there for it.
+        detector: The worker's.
     """
 
-    def __init__(self, sources: Sequence[PartSource]) -> None:
+    def __init__(self, sources: Sequence[PartSource], detector: FrameDetector) -> None:
+        self._detector = detector
         self._sources = {source.name: source for source in sources}
         self._loaded: dict[PartName, PartLooker | ShankhaError] = {}
         self._failed: dict[PartName, ShankhaError] = {}
@@ -104,7 +114,7 @@ class Lookers:
     def _looker(self, name: PartName) -> PartLooker:
         if name not in self._loaded:
             try:
-                self._loaded[name] = self._sources[name].load()
+                self._loaded[name] = self._sources[name].load(self._detector)
             except Exception as error:
                 self._loaded[name] = as_shankha_error(error)
         loaded = self._loaded[name]

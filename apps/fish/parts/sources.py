@@ -7,11 +7,11 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Protocol, runtime_checkable
 
-from apps.fish.parts.dense import DenseLooker, DenseModel
+from apps.fish.parts.dense import Counter, DenseLooker, DenseModel
 from apps.fish.parts.found import PartModel, PartName
-from apps.fish.parts.looking import PartLooker
+from apps.fish.parts.looking import FrameDetector, PartLooker
 from apps.fish.parts.masks import MaskLooker
 from apps.fish.parts.species import SpeciesLooker, SpeciesModel
 from data.files import sha256_of
@@ -32,6 +32,13 @@ SHIPPED: Final = "shipped"
 _WEIGHTS: Final = Path(__file__).resolve().parents[3] / "models" / "weights"
 
 
+@runtime_checkable
+class CountingDetector(Protocol):
+    """A detector with the survey's counter in its network: frames that it was shown last are counted at no cost."""
+
+    counter: Counter
+
+
 @dataclass(frozen=True)
 class ArtifactPart(ABC):
     """A part whose model is an artifact: its folder, and the score from which a detection is looked at."""
@@ -42,8 +49,13 @@ class ArtifactPart(ABC):
 
     @classmethod
     def of(cls, model: str, least_score: float) -> ArtifactPart:
-        """The part with that model: a folder, or the word `SHIPPED`."""
-        return cls(_WEIGHTS / f"{cls.name}-int8" if model == SHIPPED else Path(model), least_score)
+        """The part with that model; see `folder_of`."""
+        return cls(cls.folder_of(model), least_score)
+
+    @classmethod
+    def folder_of(cls, model: str) -> Path:
+        """Where a model lies: a folder, or the word `SHIPPED`."""
+        return _WEIGHTS / f"{cls.name}-int8" if model == SHIPPED else Path(model)
 
     @property
     def settings(self) -> str:
@@ -55,7 +67,7 @@ class ArtifactPart(ABC):
         """See `PartSource.describe`; what can be wrong is told by `deploy.runtime.artifact.Artifact.open`."""
 
     @abstractmethod
-    def load(self) -> PartLooker:
+    def load(self, detector: FrameDetector) -> PartLooker:
         """See `PartSource.load`."""
 
     def _opened(self, kind: type[KindT]) -> tuple[KindT, str]:
@@ -80,7 +92,7 @@ class SpeciesPart(ArtifactPart):
         taxonomy.check(spec.labels, self.folder / TAXONOMY_FILE)
         return SpeciesModel(spec.name, identity, spec.labels, spec.unknown_threshold, taxonomy.only(spec.labels))
 
-    def load(self) -> SpeciesLooker:
+    def load(self, detector: FrameDetector) -> SpeciesLooker:
         """Load the network on one thread."""
         from deploy.runtime.species import SpeciesNamer
 
@@ -97,7 +109,7 @@ class MasksPart(ArtifactPart):
         spec, identity = self._opened(SegmentationSpec)
         return PartModel(spec.name, identity)
 
-    def load(self) -> MaskLooker:
+    def load(self, detector: FrameDetector) -> MaskLooker:
         """Load the network on one thread."""
         from deploy.runtime.segmenter import FishSegmenter
 
@@ -119,8 +131,10 @@ class DensePart(ArtifactPart):
         spec, identity = self._opened(CountingSpec)
         return DenseModel(spec.name, identity, math.inf if spec.dense_from is None else spec.dense_from)
 
-    def load(self) -> DenseLooker:
-        """Load the network on one thread."""
+    def load(self, detector: FrameDetector) -> DenseLooker:
+        """Take the counter that the detector brings along, where it does; else load the network on one thread."""
+        if isinstance(detector, CountingDetector):
+            return DenseLooker(detector.counter)
         from deploy.runtime.counter import DenseCounter
 
         return DenseLooker(DenseCounter(self._artifact()))

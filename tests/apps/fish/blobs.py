@@ -75,6 +75,7 @@ class BlobSource:
     """
 
     folder: Path
+    counter: Path | None = None
 
     def describe(self) -> Model:
         return Model("blobs", self.folder.name, ("fish",), 0.5, 0.05)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from apps.fish.footage import SampledFrame
 from apps.fish.parts.dense import DenseLooker, DenseModel
 from apps.fish.parts.found import PartModel
+from apps.fish.parts.looking import FrameDetector
 from apps.fish.parts.masks import MaskLooker
 from apps.fish.parts.sources import ArtifactPart
 from apps.fish.parts.species import SpeciesLooker, SpeciesModel
@@ -157,7 +158,7 @@ class BlobSpecies(_Blobs):
     def describe(self) -> SpeciesModel:
         return SpeciesModel(*self.described(), NAMES, 0.5, TAXONOMY)
 
-    def load(self) -> SpeciesLooker:
+    def load(self, detector: FrameDetector) -> SpeciesLooker:
         return SpeciesLooker(ColourNamer(self.loaded()), self.least_score)
 
 
@@ -167,7 +168,7 @@ class BlobMasks(_Blobs):
     def describe(self) -> PartModel:
         return PartModel(*self.described())
 
-    def load(self) -> MaskLooker:
+    def load(self, detector: FrameDetector) -> MaskLooker:
         return MaskLooker(BlobSegmenter(self.loaded()), self.least_score)
 
 
@@ -177,7 +178,7 @@ class BlobDense(_Blobs):
     def describe(self) -> DenseModel:
         return DenseModel(*self.described(), 5.0)
 
-    def load(self) -> DenseLooker:
+    def load(self, detector: FrameDetector) -> DenseLooker:
         return DenseLooker(BlobCounter(self.loaded()))
 
 
@@ -193,5 +194,5 @@ class Death(SpeciesLooker):
 class DeadlySpecies(BlobSpecies):
     """Loads the one that ends its process."""
 
-    def load(self) -> SpeciesLooker:
+    def load(self, detector: FrameDetector) -> SpeciesLooker:
         return Death(ColourNamer(self.loaded()), self.least_score)

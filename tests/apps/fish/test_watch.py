@@ -88,7 +88,7 @@ def test_a_watch_does_chapters_again_as_they_come_and_ends_on_demand(clip, tmp_p
         os.killpg(process.pid, signal.SIGINT)
         told, error = process.communicate(timeout=240)
     assert process.returncode == 0, error
-    assert b"1 deployments, 2 chapters" in told
+    assert b"1 deployment, 2 chapters" in told
     assert b"Traceback" not in error
 
 
