@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from apps.curate.sheets import AFTER_BGR, BEFORE_BGR, Drawn, tile
-from data.curation.collection import Label, Picture
+from data.curation.collection import WHOLE_PICTURE, Label, Picture
 from data.curation.difference import Change, ChangeKind, Difference, diff
 from data.files import write_text
 
@@ -152,9 +152,10 @@ def page_of(found: Difference) -> str:
     parts = [
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
         f"<style>{_STYLE}</style></head><body><h1>{title}</h1>",
-        f"<p>{counts and 'What changed:'}</p><ul>{counts}</ul>" if counts else "<p>Nothing has changed.</p>",
-        '<p class="key">Boxes: <span class="was">before</span> <span class="is">now</span></p>',
+        f"<ul>{counts}</ul>" if counts else "<p>Nothing has changed.</p>",
     ]
+    if found.after.content.kind not in WHOLE_PICTURE:
+        parts.append('<p class="key">Boxes: <span class="was">before</span> <span class="is">now</span></p>')
     parts += [section for kind in _TITLES if kind != "speaker" for section in _changed(found, kind)]
     parts += _pictures("pictures added", found.added, AFTER_BGR)
     parts += _pictures("pictures removed", found.removed, BEFORE_BGR)

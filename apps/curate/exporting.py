@@ -21,6 +21,7 @@ from data.curation.folder import Made, Written, settled_parts, torn_groups, writ
 from data.errors import ArgumentError
 from data.labels import NOT_A_DIGIT_NAME
 from data.stored import Tick
+from data.versions import MANIFEST
 
 if TYPE_CHECKING:
     import fiftyone as fo
@@ -130,7 +131,7 @@ def export(
     """
     collection, notes = prepared(collection_of(samples))
     target_format = target_format or _DEFAULT[collection.kind in WHOLE_PICTURE]
-    made = Made(command, f"dataset {samples.dataset_name!r} in FiftyOne")
+    made = Made(command, f"dataset {samples._root_dataset.name!r} in FiftyOne")
     written = write_version(collection, to, target_format, made, tick)
     return Exported(written, (*_told(written), *notes))
 
@@ -183,7 +184,10 @@ def _told(written: Written) -> list[str]:
     lines.append(
         "labels: " + (", ".join(f"{count:,} {_SPEAKERS[kind]}" for kind, count in said.most_common()) or "none")
     )
-    if content.left_out:
-        lines.append(f"left out: {len(content.left_out):,}")
-        lines += [f"  {one.id}: {one.why}" for one in content.left_out[:_SHOWN]]
+    reasons = Counter(one.why for one in content.left_out)
+    for why, count in reasons.most_common(_SHOWN):
+        first = next(one.id for one in content.left_out if one.why == why)
+        lines.append(f"left out: {first}{f' and {count - 1:,} more' if count > 1 else ''}: {why}")
+    if len(reasons) > _SHOWN:
+        lines.append(f"left out for other reasons: see left_out in {written.folder / MANIFEST}")
     return lines

@@ -93,7 +93,9 @@ def _directions(embeddings: Floats) -> Floats:
         _, axes = np.linalg.eigh(plain.T.astype(np.float64) @ plain / len(plain))
         plain = plain @ axes[:, -_WIDTH:].astype(np.float32)
     lengths = np.linalg.norm(plain, axis=1, keepdims=True)
-    return np.asarray(plain / np.maximum(lengths, _FLAT), np.float32)
+    places = np.asarray(plain / np.maximum(lengths, _FLAT), np.float32)
+    places[lengths[:, 0] < _FLAT] = np.eye(1, places.shape[1], dtype=np.float32)  # the mean itself has no direction
+    return places
 
 
 def _nearest(places: Floats, known: Floats) -> Floats:
