@@ -44,7 +44,7 @@ def collection_of(samples: fo.Dataset | fo.DatasetView, field: str = TRUTH) -> C
         InputError: The samples are no pictures, or there is no such field of labels.
     """
     if samples.media_type not in {"image", None}:
-        raise InputError(str(samples.name), f"holds {samples.media_type}s", expected="pictures")
+        raise InputError(samples._root_dataset.name, f"holds {samples.media_type}s", expected="pictures")
     known = samples.get_field_schema(flat=True)
     kind = _kind(samples, field, known)
     inside = field if kind in WHOLE_PICTURE else f"{field}.detections"
@@ -64,13 +64,15 @@ def _kind(samples: fo.Dataset | fo.DatasetView, field: str, known: dict[str, Any
     kind = document.__name__ if document else "nothing"
     if kind not in {"Classification", "Detections"}:
         expected = f"a field {field!r} of Classification or Detections"
-        raise InputError(samples.dataset_name, f"has no labels in {field!r} that can be taken out", expected=expected)
+        raise InputError(
+            samples._root_dataset.name, f"has no labels in {field!r} that can be taken out", expected=expected
+        )
     told = _told(samples).get("kind")
     if told is not None and (told in WHOLE_PICTURE) == (kind == "Classification"):
         return cast("Kind", told)
     if kind == "Classification":
         return "digits" if set(samples.distinct(f"{field}.label")) <= set(DIGIT_CLASSES) else "species"
-    return "segmentation" if samples.exists(f"{field}.detections.mask").limit(1) else "detection"
+    return "segmentation" if samples.count(f"{field}.detections.mask") else "detection"
 
 
 def _told(samples: fo.Dataset | fo.DatasetView) -> dict[str, Any]:

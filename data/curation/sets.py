@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -198,7 +199,8 @@ def _write(path: Path, image: Image) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
     except OSError as error:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink()
         cure = "choose a folder that you may write to, with free space"
         raise FileAccessError(path, f"cannot be written ({error.strerror or error})", cure=cure) from error
 
