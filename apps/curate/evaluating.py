@@ -59,13 +59,13 @@ def evaluate(samples: fo.Dataset | fo.DatasetView, field: str) -> Evaluated:
     """
     for name in (TRUTH, field):
         if not samples.has_field(name):
-            raise InputError(samples.dataset_name, f"has no field {name!r}", expected="labels and predictions")
+            raise InputError(samples._root_dataset.name, f"has no field {name!r}", expected="labels and predictions")
     both = samples.exists(TRUTH).exists(field)
     truth, said = collection_of(both, TRUTH), collection_of(both, field)
     both, truth, said = _readable(both, truth, said)
     if not len(truth):
         expected = "a prediction for a labelled picture"
-        raise InputError(samples.dataset_name, f"nothing to compare {field!r} with", expected=expected)
+        raise InputError(samples._root_dataset.name, f"nothing to compare {field!r} with", expected=expected)
     if truth.kind in WHOLE_PICTURE:
         return _evaluate_whole(both, field, truth, said)
     return _evaluate_boxes(both, field, truth, said)

@@ -15,11 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from apps.curate.app import App, started
 from apps.curate.database import Note, connect, curate_folder, notes, translated
+from apps.curate.evaluating import Evaluated, evaluate
 from apps.curate.fields import INFO, PART
 from apps.curate.making import DATASETS, DONE, STATE, Made, Request, Tick, Watch, find_note, make, state_of
 from apps.curate.predicting import predict, predicted_field
+from apps.curate.score_tables import tables
 from apps.curate.sources import kind_of
-from data.errors import ArgumentError
+from data.errors import ArgumentError, InputError
 from data.files import sha256_of
 from deploy.runtime.artifact import Artifact
 from deploy.runtime.spec import SPEC_FILE
@@ -78,7 +80,7 @@ def open_source(  # noqa: PLR0913, PLR0917 - the options of a command
     ] = None,
     no_app: Annotated[bool, typer.Option("--no-app", help="Only make the dataset.")] = False,
 ) -> None:
-    """Open data, results and predictions in the App.
+    """Show data, results and predictions in the App.
 
     FiftyOne shows them in the browser. The first time a dataset is made of the source, and models are asked about every
     picture. Later it is there at once, with all that people changed in it; what is new in the source is added. Only
@@ -111,6 +113,7 @@ class Opened:
     slug: str
     made: Made | None
     lines: tuple[str, ...]
+    evaluated: tuple[Evaluated, ...] = ()
 
 
 def open_request(request: Request, models: tuple[Path, ...], watch: Watch) -> Opened:
@@ -132,11 +135,15 @@ def open_request(request: Request, models: tuple[Path, ...], watch: Watch) -> Op
     names = made.names if made else tuple(note.info[INFO][DATASETS]) if note else ()
     datasets = [fiftyone.load_dataset(name) for name in names]
     lines = [_described(dataset) for dataset in datasets]
+    evaluated: list[Evaluated] = []
     for model, step in steps.items():
-        lines += [_predicted(dataset, model, watch) for dataset in datasets if dataset.media_type == "image"]
         for dataset in datasets:
+            if dataset.media_type == "image":
+                line, field = _predicted(dataset, model, watch)
+                lines.append(line)
+                evaluated += _evaluated(dataset, field)
             _note_done(dataset, step)
-    return Opened(names, datasets[0].slug, made, tuple(lines))
+    return Opened(names, datasets[0].slug, made, tuple(lines), tuple(evaluated))
 
 
 def _is_current(request: Request, note: Note, known: dict[str, Note]) -> bool:
@@ -151,15 +158,22 @@ def _note_done(dataset: fo.Dataset, step: str) -> None:
     dataset.save()
 
 
-def _predicted(dataset: fo.Dataset, model: Path, watch: Watch) -> str:
-    """Ask a model about the pictures that it was not asked about yet."""
+def _predicted(dataset: fo.Dataset, model: Path, watch: Watch) -> tuple[str, str]:
+    """Ask a model about the pictures that it was not asked about yet; a line on it, and the field."""
     opened = Artifact.open(model)
     field = predicted_field(dataset, opened)
     waiting = dataset.exists(field, False) if field else dataset
-    if not len(waiting):
-        return f"{dataset.name}: what {opened.spec.name} says is in the field {field}"
+    count = len(waiting)
+    if field and not count:
+        return f"{dataset.name}: what {opened.spec.name} says is in the field {field}", field
     field = predict(waiting, model, watch(f"asking {opened.spec.name}"))
-    return f"{dataset.name}: asked {opened.spec.name} about {len(waiting):,} pictures; see the field {field}"
+    return f"{dataset.name}: asked {opened.spec.name} about {count:,} pictures; see the field {field}", field
+
+
+def _evaluated(dataset: fo.Dataset, field: str) -> Iterator[Evaluated]:
+    """How right the model is, where there is anything to compare it with."""
+    with contextlib.suppress(InputError):
+        yield evaluate(dataset, field)
 
 
 def _described(dataset: fo.Dataset) -> str:
@@ -206,6 +220,8 @@ def _progress() -> Iterator[Watch]:
 def _report(opened: Opened) -> None:
     for line in opened.lines:
         typer.echo(line)
+    if opened.evaluated:
+        Console().print(tables(opened.evaluated))
     if opened.made is None:
         return
     if opened.made.gone:
