@@ -11,7 +11,7 @@ import torch
 
 from data.errors import ConfigurationError, InputError
 from data.labels import NOT_A_DIGIT
-from data.synth.handwriting import Hand, write_digit
+from tests.training.drawn_digits import draw_digits
 from training.checkpoint import save_weights
 from training.recipe import DigitRecipe
 from training.run import train
@@ -31,12 +31,7 @@ TREE = {
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    for value in range(10):
-        (folder / "drawn" / str(value)).mkdir(parents=True)
-        for number in range(14):
-            image = write_digit(value, Hand.draw(rng), rng, height=40)
-            cv2.imwrite(str(folder / "drawn" / str(value) / f"{number}.png"), image)
+    draw_digits(folder / "drawn")
     return folder
 
 
