@@ -14,7 +14,7 @@ from data.labels import digit_of
 from data.readers.classfolders import SPLIT_NAMES, folders_in
 from data.readers.detections_coco import is_coco
 from data.readers.detections_video import is_boxed_video
-from data.readers.detections_yolo import is_yolo
+from data.readers.detections_yolo import YAML_NAMES, is_yolo
 from data.readers.numtadb import is_numtadb
 from data.readers.points import is_pointed
 from data.versions import MANIFEST
@@ -112,7 +112,9 @@ def _digit_folders(folder: Path, depth: int) -> bool:
 
 
 def _is_boxed(source: Path) -> bool:
-    return is_yolo(source) or is_coco(source) or is_pointed(source) or is_boxed_video(source)
+    told = any((source / name).is_file() for name in YAML_NAMES)
+    yolo = is_yolo(source) and (told or _has_pictures(source))  # other folders hold texts, too
+    return yolo or is_coco(source) or is_pointed(source) or is_boxed_video(source)
 
 
 def _is_species(source: Path) -> bool:
