@@ -119,7 +119,7 @@ def same(_runs: Path) -> Section:
         )
         apart = max(abs(one.count - two.count) for one, two in zip(counts, seen, strict=True))
         rows.append(
-            (f"{precision}, {engine}", f"{len(pictures)}", f"{sum(map(len, found)):,}", f"{other}", f"{apart:g}")
+            (f"{precision}, {engine}", f"{len(pictures)}", f"{sum(map(len, found)):,}", f"{other}", f"{apart:.5f}")
         )
     note = "DeepFish val through the runtime, in one pass and one after the other."
     columns = "networks", "frames", "boxes", "frames in which a box or score differs", "greatest difference of a count"
