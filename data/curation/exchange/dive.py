@@ -18,6 +18,7 @@ from data.curation.exchange.format import Format, Library, Spoken, check_kind
 from data.curation.exchange.gathering import Draft, Finder, Gathered, Said, confidence, provenance
 from data.curation.exchange.jsonfile import read_json, write_json
 from data.curation.exchange.sequence import (
+    CONFIDENCE,
     PICTURE,
     Frames,
     Media,
@@ -35,7 +36,6 @@ from data.errors import InputError
 from data.readers.digitset import Problem
 
 FILE: Final = "dive.json"
-CONFIDENCE: Final = "confidence"
 VERSION: Final = 2
 _EXPECTED: Final = "DIVE's JSON with tracks, groups and version"
 speaks: Final = Spoken(
@@ -87,8 +87,8 @@ def _take_track(frames: Frames, track: _Json, where: str, shift: int) -> None:
         attributes = {**_dict(track.get("attributes")), **_dict(feature.get("attributes"))}
         by = provenance(attributes, source)
         own_sure = confidence(attributes.get(CONFIDENCE), where, frames.gathered.problems)
-        told_sure = None if sure == 1 and by.kind != "model" else sure
-        said = Said(by, told_sure if own_sure is None else own_sure, track_of(attributes, own, moving))
+        told_sure = own_sure if own_sure is not None or sure == 1 else sure
+        said = Said(by, told_sure, track_of(attributes, own, moving))
         told = str(attributes.get(PICTURE, ""))
         if draft := frames.at(frame, told, where):
             _take_feature(draft, f"{where}, frame {frame}", name, feature, said)
@@ -190,9 +190,7 @@ def _track(seen: Sequence[Seen], media: Media) -> dict[str, Any]:
 def _feature(seen: Seen, picture: str) -> dict[str, Any]:
     label = seen.label
     assert label.xyxy is not None  # noqa: S101 - check_kind
-    attributes: dict[str, Any] = {**said_of(label), PICTURE: picture}
-    if label.confidence is not None:
-        attributes[CONFIDENCE] = round(label.confidence, 6)
+    attributes = {**said_of(label), PICTURE: picture}
     feature: dict[str, Any] = {"frame": seen.frame, "bounds": [round(side, 2) for side in label.xyxy.tolist()]}
     feature |= {"keyframe": True, "interpolate": False, "attributes": attributes}
     polygons = [{"type": "Polygon", "coordinates": [_ring(one)]} for one in outlines_of(label)]

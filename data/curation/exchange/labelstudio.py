@@ -27,6 +27,7 @@ from data.curation.exchange import brush
 from data.curation.exchange.coco import places_of
 from data.curation.exchange.format import Format, Library, Spoken, check_kind
 from data.curation.exchange.gathering import (
+    BY,
     TRACK_ID,
     Draft,
     Finder,
@@ -209,7 +210,8 @@ def _picture(finder: Finder, names: Sequence[str], data: _Json, told_wh: tuple[i
 
 def _said(region: _Json, spoken: _Json, speaker: Provenance, where: str, problems: list[Problem]) -> Said:
     meta = region["meta"] if isinstance(region.get("meta"), dict) else {}
-    scores = (region.get("score"), meta.get(_CONFIDENCE), spoken.get("score"))
+    whole = None if BY[0] in meta else spoken.get("score")  # the mean of the scores, where we wrote it
+    scores = (region.get("score"), meta.get(_CONFIDENCE), whole)
     told = next((score for score in scores if score is not None), None)
     track = meta.get(TRACK_ID)
     return Said(

@@ -30,6 +30,7 @@ from data.readers.digitset import Problem
 
 PICTURE: Final = "picture"
 """Attribute of a label that names its picture, where a format tells pictures by number alone."""
+CONFIDENCE: Final = "confidence"
 _TIME: Final = re.compile(r"\d+:\d\d:\d\d(\.\d*)?")
 
 
@@ -118,17 +119,23 @@ def seen_in(collection: Collection, media: Media) -> tuple[Seen, ...]:
         used.add(number)
     found = []
     for picture in pictures:
+        here: set[int] = set()  # no track is twice in one picture
         for label in picture.labels:
             number = tracks.get((picture.group, label.track, label.name), 0)
-            if not number:
+            if not number or number in here:
                 number, free = free, free + 1
+            here.add(number)
             found.append(Seen(number, media.frames[picture.id], picture, label))
     return tuple(sorted(found, key=lambda one: (one.frame, one.number)))
 
 
 def said_of(label: Label) -> dict[str, str]:
-    """The attributes of a label that carry its provenance and its track."""
-    return attributes_of(label) | ({TRACK_ID: str(label.track)} if label.track else {})
+    """The attributes of a label that carry its provenance, its track and its confidence.
+
+    A label without a confidence has 1 where DIVE wants one: the attribute tells the two apart.
+    """
+    said = attributes_of(label) | ({TRACK_ID: str(label.track)} if label.track else {})
+    return said | ({CONFIDENCE: f"{label.confidence:.6f}"} if label.confidence is not None else {})
 
 
 def track_of(attributes: Mapping[str, object], number: int, moving: bool) -> int:

@@ -23,8 +23,9 @@ from typing import Final
 
 from data.curation.collection import Collection, Label, Provenance
 from data.curation.exchange.format import Format, Library, Spoken, check_kind
-from data.curation.exchange.gathering import Draft, Finder, Gathered, Said, provenance
+from data.curation.exchange.gathering import Draft, Finder, Gathered, Said, confidence, provenance
 from data.curation.exchange.sequence import (
+    CONFIDENCE,
     Frames,
     Media,
     Seen,
@@ -130,7 +131,8 @@ def _take_row(draft: Draft, row: Sequence[str], where: str, track: int) -> None:
         draft.refuse(where, "names no species")
         return
     by = provenance(attributes, Provenance(kind="source", name=Path(where.rpartition(":")[0]).stem))
-    said = Said(by, None if sure == 1 and by.kind != "model" else sure, track_of(attributes, track, track > 0))
+    own = confidence(attributes.get(CONFIDENCE), where, draft.problems)
+    said = Said(by, own if own is not None or sure == 1 else sure, track_of(attributes, track, track > 0))
     if outlines:
         draft.add_outline(where, name, outlines, said, sides)
     else:
