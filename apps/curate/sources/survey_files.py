@@ -278,13 +278,17 @@ def _read_seen(folder: Path, about: About) -> Seen:
     if told.get("opcode") != about.opcode or len(told.get("files", ())) != len(about.chapters):
         raise InputError(folder / SAMPLES, f"is not of {about.opcode}, as {ABOUT} is", cure=AGAIN)
     names = [str(name) for name in told.get("names", ())]
-    voted = {int(row["track"]): row["species"] for row in table_rows(folder / TRACKS)}
+    voted = _votes(folder / TRACKS)
     names += sorted(set(voted.values()) - set(names))
     number = {name: at for at, name in enumerate(names)}
     tracks = found["track"].astype(np.int64)
+    missing = sorted(set(tracks.tolist()) - {0} - voted.keys())
+    if missing:
+        raise InputError(folder / TRACKS, f"lacks track {missing[0]}", cure=AGAIN)
+    of_track = np.zeros(max([0, *voted]) + 1, np.int64)
+    of_track[list(voted)] = [number[species] for species in voted.values()]
     try:
         own = np.array([number[label] for label in found["label"]], np.int64)
-        of_track = np.array([number[voted[track]] if track else 0 for track in range(int(tracks.max(initial=0)) + 1)])
         sample = _positions(samples, found)
     except (KeyError, ValueError) as error:
         raise InputError(folder / DETECTIONS, f"does not fit the other tables ({error})", cure=AGAIN) from error
@@ -300,6 +304,14 @@ def _read_seen(folder: Path, about: About) -> Seen:
         tuple(names),
         np.arange(len(sample), dtype=np.int64),
     )
+
+
+def _votes(path: Path) -> dict[int, str]:
+    """The species of each track."""
+    try:
+        return {int(row["track"]): row["species"] for row in table_rows(path)}
+    except (KeyError, ValueError) as error:
+        raise InputError(path, f"is damaged ({error})", cure=AGAIN) from error
 
 
 def _positions(samples: dict[str, NDArray[Any]], found: dict[str, NDArray[Any]]) -> NDArray[np.int64]:
