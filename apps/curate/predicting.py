@@ -86,7 +86,7 @@ def predict(samples: fo.Dataset | fo.DatasetView, artifact: Path, tick: Tick | N
     if probabilities.rows is not None:
         keep_rows(_probability_file(dataset, opened), keys, probabilities.rows)
     if embeddings.rows is not None:
-        keep_rows(_embedding_file(dataset, opened), keys, embeddings.rows)
+        keep_rows(embedding_file(dataset, opened), keys, embeddings.rows)
     return field
 
 
@@ -113,7 +113,7 @@ def embed(samples: fo.Dataset | fo.DatasetView, artifact: Path, tick: Tick | Non
     embedder = Embedder(opened)
     ids, paths = samples.values(["id", "filepath"])
     keys = keys_of(paths)
-    file = _embedding_file(dataset, opened)
+    file = embedding_file(dataset, opened)
     rows = find_rows(file, keys, embedder.width)
     missing = np.flatnonzero(np.isnan(rows).any(axis=1))
     if not len(missing):
@@ -344,7 +344,8 @@ def _digest(artifact: Artifact[ArtifactSpec]) -> str:
     return sha256((artifact.folder / SPEC_FILE).read_bytes()).hexdigest()[:16]
 
 
-def _embedding_file(dataset: fo.Dataset, artifact: Artifact[ArtifactSpec]) -> Path:
+def embedding_file(dataset: fo.Dataset, artifact: Artifact[ArtifactSpec]) -> Path:
+    """Where `embed` keeps what the artifact makes of the dataset's pictures; see `rows`."""
     return _rows_file(_EMBEDDINGS, dataset, _digest(artifact))
 
 
