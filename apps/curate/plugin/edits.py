@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from bson import json_util
 from pydantic import ValidationError
 
 from apps.curate import fields
@@ -33,7 +34,8 @@ class Target:
 class Seen:
     """A label as it stands: where it is, what is said there, what it should rather be, and how much it is doubted.
 
-    `suggested` and `doubt` are None where nothing is known.
+    `suggested` and `doubt` are None where nothing is known. A box that is not there (any more) says nothing; `box` is
+    FiftyOne's own of one that is.
     """
 
     target: Target
@@ -41,6 +43,7 @@ class Seen:
     state: State
     suggested: str | None
     doubt: float | None
+    box: Any = field(default=None, compare=False, repr=False)
 
     @property
     def is_box(self) -> bool:
@@ -53,15 +56,13 @@ Rule = Callable[[Seen], State | None]
 
 
 def look(dataset: fo.Dataset, targets: Sequence[Target]) -> Iterator[Seen]:
-    """The labels that are meant, as they stand; what is not there any more is left out."""
+    """The labels that are meant, as they stand; those of samples that are not there any more are left out."""
     wanted = _by_sample(targets)
     if not wanted:
         return
     for sample in dataset.select(list(wanted), ordered=True):
         for target in wanted[sample.id]:
-            found = _seen(sample, target)
-            if found is not None:
-                yield found
+            yield _seen(sample, target)
 
 
 def make(dataset: fo.Dataset, targets: Sequence[Target], what: What, rule: Rule, who: str) -> Edit | None:
@@ -85,6 +86,33 @@ def make(dataset: fo.Dataset, targets: Sequence[Target], what: What, rule: Rule,
         _recover(dataset, history)
         changes = tuple(_changes(look(dataset, targets), rule))
         return _record(dataset, history, what, changes, who) if changes else None
+
+
+def draw(dataset: fo.Dataset, predicted: str, targets: Sequence[Target], who: str) -> Edit | None:
+    """Take boxes of a prediction over, as they are, with what they say: the person says so, too.
+
+    Args:
+        dataset: The dataset.
+        predicted: The field of the prediction.
+        targets: Boxes in that field.
+        who: The person. The rest is as in `make`.
+    """
+    by = Provenance(kind="person", name=who, when=now())
+    with held(curate_folder(), dataset.name) as history:
+        _recover(dataset, history)
+        changes = []
+        for sample in dataset.select(list(wanted := _by_sample(targets)), ordered=True):
+            item, around = _field(sample, fields.ITEM) or sample.filepath, tuple(sample.tags)
+            for target in wanted[sample.id]:
+                box = next((one for one in _boxes(sample, target, predicted) if one.id == target.box), None)
+                if box is None:
+                    continue
+                copy = box.copy()
+                before = State(name=None, by=None, picture_tags=around)
+                corrected = _retagged(around, (), (fields.CORRECTED,))
+                after = State(name=box.label, by=by, tags=(fields.CORRECTED,), picture_tags=tuple(corrected))
+                changes.append(_change(Target(target.sample, copy.id, target.frame), item, before, after, copy))
+        return _record(dataset, history, "draw", tuple(changes), who) if changes else None
 
 
 def undo(dataset: fo.Dataset, who: str) -> Edit | None:
@@ -149,12 +177,22 @@ def _record(
 
 def _changes(seen: Iterable[Seen], rule: Rule) -> Iterator[Change]:
     for one in seen:
-        after = rule(one)
+        after = rule(one) if one.box is not None or not one.is_box else None
         if after is not None and after != one.state:
-            target = one.target
-            yield Change(
-                item=one.item, sample=target.sample, box=target.box, frame=target.frame, before=one.state, after=after
-            )
+            yield _change(one.target, one.item, one.state, after, one.box if after.name is None else None)
+
+
+def _change(target: Target, item: str, before: State, after: State, box: Any = None) -> Change:
+    """A change; with the box that is to be drawn, or taken away and perhaps drawn again."""
+    return Change(
+        item=item,
+        sample=target.sample,
+        box=target.box,
+        frame=target.frame,
+        drawn="" if box is None else json_util.dumps(box.to_dict()),
+        before=before,
+        after=after,
+    )
 
 
 def _backwards(dataset: fo.Dataset, edit: Edit) -> tuple[Change, ...]:
@@ -190,10 +228,18 @@ def _apply(sample: fo.Sample, change: Change) -> None:
             sample[fields.TRUTH] = _said(_field(sample, fields.TRUTH), after)
         return
     sample.tags = _retagged(sample.tags, before.picture_tags, after.picture_tags)
-    box = _box(sample, Target(change.sample, change.box, change.frame))
-    if box is not None:
-        box.tags = _retagged(box.tags, before.tags, after.tags)
-        _said(box, after)
+    box = _box(sample, target := Target(change.sample, change.box, change.frame))
+    if after.name is None:
+        _boxes(sample, target)[:] = [one for one in _boxes(sample, target) if one.id != change.box]
+        return
+    if box is None:
+        if not change.drawn:
+            return
+        box = connect().Detection.from_dict(json_util.loads(change.drawn))
+        box.tags = []
+        _boxes(sample, target).append(box)
+    box.tags = _retagged(box.tags, before.tags, after.tags)
+    _said(box, after)
 
 
 def _said(label: Any, state: State) -> Any:
@@ -211,26 +257,26 @@ def _said(label: Any, state: State) -> Any:
 _BY: Final = (fields.BY_KIND, fields.BY_NAME, fields.BY_WHEN)
 
 
-def _seen(sample: fo.Sample, target: Target) -> Seen | None:
+def _seen(sample: fo.Sample, target: Target) -> Seen:
     item, reason = _field(sample, fields.ITEM) or sample.filepath, _field(sample, fields.REASON) or ""
-    if not target.box:
-        label = _field(sample, fields.TRUTH)
-        name = getattr(label, "label", None)
-        tags = tuple(sample.tags)
-        state = State(name=name, by=_by(label), confidence=_confidence(label), tags=tags, reason=reason)
-        return Seen(target, item, state, _field(sample, fields.SUGGESTED), _field(sample, fields.DOUBT))
-    box = _box(sample, target)
-    if box is None:
-        return None
+    around = tuple(sample.tags)
+    if target.box:
+        label = _box(sample, target)
+        tags = () if label is None else tuple(label.tags)
+    else:
+        label, tags, around = _field(sample, fields.TRUTH), around, ()
     state = State(
-        name=box.label,
-        by=_by(box),
-        confidence=_confidence(box),
-        tags=tuple(box.tags),
-        picture_tags=tuple(sample.tags),
+        name=getattr(label, "label", None),
+        by=_by(label),
+        confidence=_confidence(label),
+        tags=tags,
+        picture_tags=around,
         reason=reason,
     )
-    return Seen(target, item, state, getattr(box, fields.SUGGESTED, None), getattr(box, fields.DOUBT, None))
+    if target.box:
+        suggested, doubt = getattr(label, fields.SUGGESTED, None), getattr(label, fields.DOUBT, None)
+        return Seen(target, item, state, suggested, doubt, label)
+    return Seen(target, item, state, _field(sample, fields.SUGGESTED), _field(sample, fields.DOUBT))
 
 
 def _by(label: Any) -> Provenance | None:
@@ -246,10 +292,19 @@ def _confidence(label: Any) -> float | None:
 
 
 def _box(sample: fo.Sample, target: Target) -> Any:
-    """The box that is meant; None where it is not there any more."""
-    holder = sample.frames[target.frame] if target.frame and target.frame in sample.frames else sample
-    boxes = getattr(_field(holder, fields.TRUTH), "detections", None) or ()
-    return next((box for box in boxes if box.id == target.box), None)
+    """The box that is meant; None where it is not there."""
+    return next((box for box in _boxes(sample, target) if box.id == target.box), None)
+
+
+def _boxes(sample: fo.Sample, target: Target, name: str = fields.TRUTH) -> Any:
+    """The boxes of the picture, or of the frame, that can be added to; none of a frame that is not there."""
+    if target.frame and target.frame not in sample.frames:
+        return []
+    holder = sample.frames[target.frame] if target.frame else sample
+    held = _field(holder, name)
+    if held is None:
+        held = holder[name] = connect().Detections()
+    return held.detections
 
 
 def _field(holder: Any, name: str) -> Any:

@@ -23,7 +23,7 @@ from data.provenance import Provenance
 
 _CONFIG: Final = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-What = Literal["accept", "correct", "illegible", "relabel", "take suggestion", "next training set"]
+What = Literal["accept", "correct", "illegible", "relabel", "take suggestion", "next training set", "draw", "remove"]
 
 
 class State(BaseModel):
@@ -56,6 +56,7 @@ class Change(BaseModel):
         sample: Id of the sample in the database.
         box: Id of the box in the database; "" speaks of the picture as a whole.
         frame: Number of the frame of a video, from 1; 0 for pictures.
+        drawn: A box that is drawn, or taken away, as the database keeps it (Extended JSON); "" for all others.
         before: What was said.
         after: What is said now.
     """
@@ -66,6 +67,7 @@ class Change(BaseModel):
     sample: str
     box: str = ""
     frame: Annotated[int, Field(ge=0)] = 0
+    drawn: str = ""
     before: Annotated[State, Field(alias="from")]
     after: Annotated[State, Field(alias="to")]
 

@@ -13,9 +13,10 @@ from apps.curate.plugin.asking import SELECT_FIRST, ask_person, classes, counted
 from apps.curate.plugin.edits import Rule, Target
 from apps.curate.plugin.history import Edit, What
 from apps.curate.plugin.person import LONGEST, person, remember
-from apps.curate.plugin.targets import every_box, has_boxes, meant, pictures
+from apps.curate.plugin.targets import every_box, has_boxes, meant, pictures, predicted
 
 LONGEST_REASON: Final = 200
+SELECT_BOXES: Final = "Open a picture and select boxes by clicking them."
 NEW_CLASS: Final = "another class"
 MANY: Final = 12
 """Classes that are shown at once; more are searched in."""
@@ -103,7 +104,7 @@ class CorrectLabel(_Labelling):
         if not targets:
             return SELECT_FIRST
         loose = has_boxes(ctx.dataset) and any(not target.box for target in targets)
-        return "Open a picture and select the boxes to correct by clicking them." if loose else ""
+        return SELECT_BOXES if loose else ""
 
     def ask(self, ctx: Any, asked: types.Object) -> None:
         """The class: one of those that there are, or another."""
@@ -177,6 +178,39 @@ class AddToNextTrainingSet(_Labelling):
         return rules.choose
 
 
+class RemoveBox(_Labelling):
+    """There is nothing in the box."""
+
+    title, button, icon, what = "Remove the box", "Remove", "delete", "remove"
+
+    def why_not(self, ctx: Any, targets: tuple[Target, ...]) -> str:
+        """It must be said which box."""
+        return "" if targets and all(target.box for target in targets) else SELECT_BOXES
+
+    def rule(self, ctx: Any, name: str) -> Rule:
+        """It goes."""
+        return rules.remove
+
+
+class TakeOverBox(_Labelling):
+    """A box that a model predicts is right, and missing."""
+
+    title, button, icon, what = "Take over what the model found", "Take over", "add_box", "draw"
+
+    def targets(self, ctx: Any) -> tuple[Target, ...]:
+        """The predicted boxes that are selected."""
+        return predicted(ctx)[1]
+
+    def why_not(self, ctx: Any, targets: tuple[Target, ...]) -> str:
+        """It must be said which box."""
+        return "" if targets else "Open a picture and click the boxes of the model that are missing in the truth."
+
+    def execute(self, ctx: Any) -> dict[str, Any]:
+        """Draw them, and show them."""
+        field, targets = predicted(ctx)
+        return shown(ctx, edits.draw(ctx.dataset, field, targets, who(ctx)) if targets else None)
+
+
 class UndoEdit(foo.Operator):
     """Take back the last edit."""
 
@@ -228,6 +262,8 @@ LABELLING: Final = (
     MarkIllegible,
     SendToRelabel,
     AddToNextTrainingSet,
+    RemoveBox,
+    TakeOverBox,
     UndoEdit,
     NamePerson,
 )
@@ -240,6 +276,8 @@ _DID: Final[dict[What, str]] = {
     "relabel": "sent {} to relabel",
     "take suggestion": "took the suggestion for {}",
     "next training set": "added {} to the next training set",
+    "draw": "took over {} from the model",
+    "remove": "removed {}",
 }
 
 

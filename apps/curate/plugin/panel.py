@@ -18,12 +18,14 @@ from apps.curate.plugin.labelling import (
     AcceptLabel,
     CorrectLabel,
     MarkIllegible,
+    RemoveBox,
+    TakeOverBox,
     TakeSuggestions,
     shown,
     told,
 )
 from apps.curate.plugin.person import person
-from apps.curate.plugin.targets import has_boxes, meant
+from apps.curate.plugin.targets import has_boxes, meant, predicted
 from data.errors import ShankhaError
 
 OPERATORS: Final = "@shankha/curate"
@@ -87,6 +89,14 @@ class Shankha(foo.Panel):
         """Nobody can tell."""
         _said(ctx, MarkIllegible().execute)
 
+    def remove(self, ctx: Any) -> None:
+        """There is nothing in the box."""
+        _said(ctx, RemoveBox().execute)
+
+    def take_over(self, ctx: Any) -> None:
+        """What the model found is there."""
+        _said(ctx, TakeOverBox().execute)
+
     def undo(self, ctx: Any) -> None:
         """Take back the last edit."""
         _said(ctx, lambda asked: shown(asked, edits.undo(asked.dataset, who(asked))))
@@ -139,6 +149,8 @@ class Shankha(foo.Panel):
             one = next(edits.look(ctx.dataset, targets[:1]), None)
             panel.md(_one(ctx, one) if len(targets) == 1 and one else f"**{counted(targets)}** selected", name="label")
             self._answers(ctx, panel, targets, one if len(targets) == 1 else None)
+        if has_boxes(ctx.dataset):
+            self._boxes(ctx, panel, targets)
         last = edits.stands(ctx.dataset)
         if last is not None:
             panel.btn("undo", label=f"Undo: {told(last)}", icon="undo", on_click=self.undo)
@@ -156,6 +168,15 @@ class Shankha(foo.Panel):
         loose = has_boxes(ctx.dataset) and any(not target.box for target in targets)
         if len(known) <= MANY and not loose:
             _rows(panel, "classes", self.correct, "name", known)
+
+    def _boxes(self, ctx: Any, panel: types.Object, targets: tuple[Target, ...]) -> None:
+        """What can be done about boxes that are selected."""
+        found = predicted(ctx)[1]
+        row = panel.btn_group("boxes")
+        if any(target.box for target in targets):
+            row.btn("remove", label="Remove", icon="delete", variant="outlined", on_click=self.remove)
+        if found:
+            row.btn("take_over", label="Take over", icon="add_box", variant="contained", on_click=self.take_over)
 
     def _views(self, ctx: Any, panel: types.Object) -> None:
         panel.btn("all", label="All pictures", variant="outlined", on_click=self.open_view)

@@ -38,6 +38,14 @@ def take_suggestion(who: str) -> Rule:
     return rule
 
 
+def remove(seen: Seen) -> State | None:
+    """There is nothing in the box: it goes. Nothing becomes of pictures as a whole."""
+    if not seen.is_box:
+        return None
+    around = _with(seen.state.picture_tags, (CORRECTED,), ())
+    return State(name=None, by=None, picture_tags=around, reason=seen.state.reason)
+
+
 def illegible(seen: Seen) -> State:
     """Nobody can tell what it is: it is left out of what is learnt."""
     return _tagged(seen, add=(ILLEGIBLE,), drop=(ACCEPTED, CORRECTED, RELABEL))

@@ -37,6 +37,20 @@ def meant(ctx: Any) -> tuple[Target, ...]:
     return tuple(dict.fromkeys(Target(origin.get(one, (one, 0))[0]) for one in chosen))
 
 
+def predicted(ctx: Any) -> tuple[str, tuple[Target, ...]]:
+    """The boxes of a prediction that are selected, and its field: the first of several, "" where there is none."""
+    chosen = [label for label in ctx.selected_labels if label["field"].removeprefix(FRAMES) != TRUTH]
+    if not chosen:
+        return "", ()
+    first = chosen[0]["field"]
+    origin = _origins(ctx.view, list(dict.fromkeys(label["sample_id"] for label in chosen)))
+    return first.removeprefix(FRAMES), tuple(
+        _selected(label, *origin.get(label["sample_id"], (label["sample_id"], 0)))
+        for label in chosen
+        if label["field"] == first
+    )
+
+
 def pictures(ctx: Any) -> list[str]:
     """Ids of the samples that are meant."""
     return list(dict.fromkeys(target.sample for target in meant(ctx)))

@@ -233,7 +233,7 @@ def test_one_of_several_boxes_is_corrected(asked, reef):
 
 
 def test_of_pictures_with_boxes_it_must_be_said_which_box_is_wrong(asked, reef):
-    with pytest.raises(Exception, match="select the boxes"):
+    with pytest.raises(Exception, match="select boxes by clicking"):
         asked("correct_label", reef, selected=reef.values("id"), params={"name": "wrasse"})
     assert asked("accept_label", reef, selected=reef.values("id")).result == {"changed": 4}
     assert all(box.by_name == WHO for place in (0, 1) for box in boxes(reef, place)[1].values())
@@ -267,6 +267,51 @@ def test_a_box_in_a_frame_of_a_video_is_corrected(asked, fiftyone_module, tmp_pa
     with pytest.raises(Exception, match="select boxes"):
         asked("accept_label", dataset, selected=[video.id])
     dataset.delete()
+
+
+def test_a_box_around_nothing_goes_and_comes_back_as_it_was(asked, reef):
+    before, found = boxes(reef)
+    asked("remove_box", reef, current_sample=before.id, selected_labels=[meant(before, found["bream"])])
+    sample, left = boxes(reef)
+    assert list(left) == ["wrasse"]
+    assert sample.tags == ["corrected"]
+    assert asked("accept_label", reef, selected_labels=[meant(before, found["bream"])]).result == {"changed": 0}
+    asked("undo_edit", reef)
+    sample, back = boxes(reef)
+    assert back["bream"].to_dict() == found["bream"].to_dict()
+    assert (len(back), sample.tags) == (2, [])
+
+
+def test_outlines_come_back_too(asked, reef, fiftyone_module):
+    sample, found = boxes(reef)
+    mask = np.eye(7, 5, dtype=bool)
+    found["bream"].mask = mask
+    sample.save()
+    asked("remove_box", reef, current_sample=sample.id, selected_labels=[meant(sample, found["bream"])])
+    asked("undo_edit", reef)
+    assert np.array_equal(boxes(reef)[1]["bream"].mask, mask)
+
+
+def test_what_only_the_model_found_is_taken_over(asked, reef, fiftyone_module):
+    ids = reef.values("id")
+    sample = reef[ids[1]]
+    found = fiftyone_module.Detection(
+        label="bream", bounding_box=[0.5, 0.5, 0.2, 0.2], confidence=0.8, by_kind="model", by_name="m"
+    )
+    sample["fish_int8"] = fiftyone_module.Detections(detections=[found])
+    sample[fields.TRUTH] = None
+    sample.save()
+    one = {"label_id": found.id, "sample_id": sample.id, "field": "fish_int8"}
+    assert asked("take_over_box", reef, current_sample=sample.id, selected_labels=[one]).result == {"changed": 1}
+    (box,) = reef[ids[1]][fields.TRUTH].detections
+    assert (box.label, box.by_kind, box.by_name, box.confidence) == ("bream", "person", WHO, None)
+    assert box.bounding_box == pytest.approx([0.5, 0.5, 0.2, 0.2])
+    assert box.id != found.id
+    asked("undo_edit", reef)
+    assert reef[ids[1]][fields.TRUTH].detections == []
+    assert len(reef[ids[1]]["fish_int8"].detections) == 1
+    with pytest.raises(Exception, match="missing in the truth"):
+        asked("take_over_box", reef, current_sample=sample.id)
 
 
 def test_nothing_is_done_without_a_selection_or_a_name(asked, digits, curate_home):
