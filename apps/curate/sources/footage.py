@@ -34,10 +34,13 @@ _COPY_UNIT: Final = Fraction(1, 90_000)
 
 
 def find_chapter(label: str, disks: Sequence[Path]) -> Path | None:
-    """The file of a chapter: its label leads there from one of the disks, or from the folder of a deployment."""
+    """The file of a chapter: its label leads there from one of the disks, or on from a folder on its way."""
+    parts = Path(label).parts
     for disk in disks:
-        for path in (disk / label, disk / Path(label).name):
-            if path.is_file():
+        around = disk.resolve().parts
+        for known in range(len(parts)):
+            path = disk.joinpath(*parts[known:])
+            if around[len(around) - known :] == parts[:known] and path.is_file():
                 return path
     return None
 

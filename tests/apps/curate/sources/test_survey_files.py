@@ -159,7 +159,7 @@ SPOILT = {
     "tracks.csv": (
         lambda path: path.write_text("opcode,track,species\n", encoding="utf-8"),
         InputError,
-        "does not fit",
+        "lacks track 1",
     ),
     "maxn.csv": (
         lambda path: path.write_text("species,maxn,maxn_file,maxn_frame,maxn_seconds\na,1,b,2,3\n", encoding="utf-8"),
