@@ -49,7 +49,9 @@ NOT_AT_ONCE: Final = tuple(
 
 _PORT_VARIABLE: Final = "FIFTYONE_PRIVATE_DATABASE_PORT"
 _START_SECONDS: Final = 120.0
-_ANSWER_SECONDS: Final = 5.0
+_ANSWER_SECONDS: Final = 5
+_PATIENCE_SECONDS: Final = 10
+"""How long FiftyOne waits for a database that has gone before it says so."""
 _STOP_SECONDS: Final = 30.0
 _OTHER_VERSION: Final = 62
 _IN_USE: Final = 100
@@ -128,6 +130,7 @@ def translated(folder: Path) -> Iterator[None]:
         if errors is None or not isinstance(error, errors.PyMongoError):
             raise
         home = folder / DATABASE
+        disconnect()
         why = " ".join(str(error).partition(", Timeout:")[0].split())
         cure = f"free space on its disk if it is full, and read {home / keeper.LOG}"
         raise FileAccessError(home, f"the database failed ({why}{_first_error(home)})", cure=cure) from error
@@ -182,6 +185,8 @@ def _opened(home: Path) -> ModuleType:
     """FiftyOne after its first question to the database."""
     with deferred(NOT_AT_ONCE):
         fiftyone = importlib.import_module("fiftyone")
+    if not os.environ.get(URI_VARIABLE):
+        fiftyone.config.database_uri = f"{_address()}/?serverSelectionTimeoutMS={1000 * _PATIENCE_SECONDS}"
     try:
         fiftyone.list_datasets()
     except (OSError, RuntimeError) as error:
@@ -201,8 +206,11 @@ def _is_there(home: Path) -> bool:
 def _client() -> MongoClient[dict[str, Any]]:
     from pymongo import MongoClient
 
-    uri = os.environ.get(URI_VARIABLE) or f"mongodb://127.0.0.1:{os.environ[_PORT_VARIABLE]}"
-    return MongoClient(uri, serverSelectionTimeoutMS=int(1000 * _ANSWER_SECONDS))
+    return MongoClient(os.environ.get(URI_VARIABLE) or _address(), serverSelectionTimeoutMS=1000 * _ANSWER_SECONDS)
+
+
+def _address() -> str:
+    return f"mongodb://127.0.0.1:{os.environ[_PORT_VARIABLE]}"
 
 
 def _database_name() -> str:
