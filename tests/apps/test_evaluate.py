@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from apps.evaluate import evaluate, evaluate_digits
 from apps.main import run
 from apps.scores import MISTAKES, score, scores_json
+from data.curation.folder import write_version
+from data.curation.sets import read_collection
 from data.errors import ArgumentError, FileAccessError, InputError
 from data.labels import BENGALI, NOT_A_DIGIT
 from data.readers import read_digits
@@ -137,6 +139,15 @@ def test_nothing_readable_is_one_clear_error(artifact, tmp_path):
     with pytest.raises(InputError, match=r"no readable picture; the first of 1: 5/a\.png") as caught:
         evaluate_digits(artifact, tmp_path)
     assert caught.value.exit_code == 2
+
+
+def test_a_versioned_folder_is_scored_as_long_as_it_is_as_written(artifact, folder, tmp_path, capsys):
+    whole = read_collection(folder, "digits", tmp_path / "media")
+    set_folder = write_version(whole, tmp_path / "set", "classes").folder
+    assert evaluate_digits(artifact, set_folder).accuracy == evaluate_digits(artifact, folder).accuracy
+    next(path for path in set_folder.rglob("*.*") if path.suffix != ".json").write_bytes(b"x")
+    assert run(["evaluate", str(artifact.folder), "--data", str(set_folder)]) == 2
+    assert "set: differs from its manifest" in " ".join(capsys.readouterr().err.split())
 
 
 def test_an_unknown_split_is_an_error(artifact, folder):
