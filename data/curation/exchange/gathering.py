@@ -55,8 +55,8 @@ class Gathered:
             InputError: There is no picture.
         """
         if not self.pictures:
-            first = f"; the first of {len(self.problems)} problems: {self.problems[0].name} {self.problems[0].why}"
-            found = f"labels no picture that can be used{first if self.problems else ''}"
+            first = "".join(f"; the first of the problems: {one.name} {one.why}" for one in self.problems[:1])
+            found = f"labels no picture that can be used{first}"
             raise InputError(self.where, found, expected="labels of pictures that are there")
         labels = [label for picture in self.pictures.values() for label in picture.labels]
         every = tuple(dict.fromkeys([*names, *(label.name for label in labels)]))
