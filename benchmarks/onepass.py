@@ -68,8 +68,9 @@ def speed(_runs: Path) -> Section:
         ))  # fmt: skip
     note = (
         "One frame on one thread, medians, measured in turns in one run, preprocessing aside (one pass does it once); "
-        "detector + counter. The counter's file holds the detector too, which ONNX Runtime also computes where only the "
-        "count is asked for. Memory is the peak of a process that looks at twenty frames, engine and Python included."
+        "detector + counter. The counter's file holds the detector too, which ONNX Runtime also computes where only "
+        "the count is asked for. Memory is the peak of a process that looks at twenty frames, engine and Python "
+        "included."
     )
     columns = "networks", "a frame", "to one after the other", "size", "peak memory"
     return Section.of("Cost", note, columns, rows)
