@@ -27,7 +27,9 @@ from models import zoo
 from training.run import data_root
 from training.start import IMAGENET, start_from, weights_file
 
-ROUND = 100
+ROUNDS = {"species": 50, "digits": 100}
+"""Labels that are chosen at once."""
+CHANCE = (100, 200, 400, 600, 800, 1000)
 MOST = 1000
 ENOUGH = 600
 SPECIES_SEEDS = 10
@@ -95,15 +97,15 @@ def by_choice(pool: Pool, sizes: Sequence[int]) -> list[float]:
     return accuracies
 
 
-def curves(pools: Sequence[Pool], chance_sizes: Sequence[int]) -> tuple[Curves, Curves]:
+def curves(pools: Sequence[Pool], step: int) -> tuple[Curves, Curves]:
     """Of chance, and of choice up to `ENOUGH` labels; pool by pool."""
-    rounds = tuple(range(ROUND, ENOUGH + 1, ROUND))
+    rounds = tuple(range(step, ENOUGH + 1, step))
     chance, choice = [], []
     for seed, pool in enumerate(pools):
-        chance.append(by_chance(pool, chance_sizes, seed))
+        chance.append(by_chance(pool, CHANCE, seed))
         choice.append(by_choice(pool, rounds))
         print(seed, np.round(chance[-1], 4), np.round(choice[-1], 4), flush=True)
-    return Curves(tuple(chance_sizes), np.array(chance)), Curves(rounds, np.array(choice))
+    return Curves(CHANCE, np.array(chance)), Curves(rounds, np.array(choice))
 
 
 def labels_for(curve: Curves, accuracy: float) -> float:
@@ -119,7 +121,7 @@ def labels_for(curve: Curves, accuracy: float) -> float:
 
 
 def section(title: str, note: str, chance: Curves, choice: Curves) -> Section:
-    sizes = sorted({*chance.sizes, *choice.sizes})
+    sizes = [size for size in sorted({*chance.sizes, *choice.sizes}) if size % 100 == 0]
     rows = [(f"{size:,}", _cell(chance, size), _cell(choice, size)) for size in sizes]
     target = float(chance.mean[-1])
     needed = labels_for(choice, target)
@@ -158,10 +160,23 @@ def draw(title: str, chance: Curves, choice: Curves) -> None:
 
 
 def active_species(runs: Path) -> Section:
+    pools, tested = species_pools()
+    note = (
+        f"Fish4Knowledge: {tested} test crops of held-out trajectories; the pool is {POOL_SHARE:.0%} of the other "
+        f"trajectories, drawn anew for each of {SPECIES_SEEDS} seeds. A linear model on features of EfficientNet-Lite0 "
+        "as ImageNet left them, which never saw a label of a fish, learns anew after every "
+        f"{ROUNDS['species']} labels. In brackets the range of the seeds. How to choose, and how many at once, was "
+        "decided on trajectories of the pool alone. Aimed at: what chance reaches with 1,000 labels, with at most 600."
+    )
+    return section("Active learning, species", note, *curves(pools, ROUNDS["species"]))
+
+
+def species_pools() -> tuple[list[Pool], int]:
+    """A pool for each seed, and the number of test crops."""
     crops = read_crops(data_root() / "fish/f4k-species")
     tested = set(crops.part("test", CropSplit(test_share=0.25, validation_share=0.1)).files.tolist())
     is_test = np.array([name in tested for name in crops.files], np.bool_)
-    seen = _imagenet([crops.read(index) for index in range(len(crops))])
+    seen = imagenet_features([crops.read(index) for index in range(len(crops))])
     groups = np.unique(crops.groups[~is_test])
     pools = []
     for seed in range(SPECIES_SEEDS):
@@ -169,19 +184,11 @@ def active_species(runs: Path) -> Section:
         own = np.flatnonzero(~is_test & np.isin(crops.groups, kept))
         learn = _head(seen[own], crops.labels[own], seen[is_test], crops.labels[is_test])
         pools.append(Pool(crops.groups[own], seen[own], learn))
-    chance, choice = curves(pools, range(ROUND, MOST + 1, ROUND))
-    note = (
-        f"Fish4Knowledge: {int(is_test.sum())} test crops of held-out trajectories; the pool is "
-        f"{POOL_SHARE:.0%} of the other trajectories, drawn anew for each of {SPECIES_SEEDS} seeds. A linear model on "
-        "features of EfficientNet-Lite0 as ImageNet left them, which never saw a label of a fish, learns anew after "
-        f"every {ROUND} labels. In brackets the range of the seeds. How to choose was decided on trajectories of the "
-        "pool alone. Aimed at: what chance reaches with 1,000 labels, with at most 600."
-    )
-    return section("Active learning, species", note, chance, choice)
+    return pools, int(is_test.sum())
 
 
 @torch.no_grad()
-def _imagenet(images: Sequence[NDArray[np.uint8]]) -> Floats:
+def imagenet_features(images: Sequence[NDArray[np.uint8]]) -> Floats:
     """(N, 1280) features of the middle of each crop."""
     network = zoo.build("crop-efficientnet-lite0", classes=2, view=0.75)
     parts = []
@@ -226,12 +233,23 @@ def _head(seen: Floats, labels: Labels, test_seen: Floats, test_labels: Labels) 
 
 
 def active_digits(runs: Path) -> Section:
+    pools, (cmaterdb, numtadb) = digit_pools()
+    note = (
+        f"The pool is {POOL_SHARE:.0%} of 5,000 training digits of CMATERdb and 5,000 of NumtaDB, drawn anew for each "
+        f"of {DIGIT_SEEDS} seeds; accuracy is the mean of that on CMATERdb's {cmaterdb} test digits and on "
+        f"{numtadb:,} digits of NumtaDB that are in no pool. A small network learns from nothing after every "
+        f"{ROUNDS['digits']} labels and gives uncertainty and embeddings for the next; the first are chosen by their "
+        "ink alone. In brackets the range of the seeds. How to choose was decided on the species' pool, not here. "
+        "Aimed at: what chance reaches with 1,000 labels, with at most 600."
+    )
+    return section("Active learning, digits", note, *curves(pools, ROUNDS["digits"]))
+
+
+def digit_pools() -> tuple[list[Pool], tuple[int, int]]:
+    """A pool for each seed, and the numbers of test digits of CMATERdb and of NumtaDB."""
     spec = DigitPreprocessing()
     root = data_root() / "digits"
-    own, test = (
-        _inks(read_digits(root / "cmaterdb", "train"), spec),
-        _inks(read_digits(root / "cmaterdb", "test"), spec),
-    )
+    own, test = (_inks(read_digits(root / "cmaterdb", split), spec) for split in ("train", "test"))
     numtadb = read_digits(root / "numtadb")
     drawn = np.random.default_rng(0).permutation(len(numtadb))[:8000]
     more, other = (_inks(numtadb.select(np.sort(part)), spec) for part in (drawn[:5000], drawn[5000:]))
@@ -242,16 +260,7 @@ def active_digits(runs: Path) -> Section:
         kept = np.random.default_rng(seed).permutation(len(frames))[: round(POOL_SHARE * len(frames))]
         learn = _network(frames[kept], labels[kept], tests, seed, spec)
         pools.append(Pool(groups[kept], frames[kept].reshape(len(kept), -1).astype(np.float32), learn))
-    chance, choice = curves(pools, range(2 * ROUND, MOST + 1, 2 * ROUND))
-    note = (
-        f"The pool is {POOL_SHARE:.0%} of 5,000 training digits of CMATERdb and 5,000 of NumtaDB, drawn anew for each "
-        f"of {DIGIT_SEEDS} seeds; accuracy is the mean of that on CMATERdb's {len(test[1])} test digits and on "
-        f"{len(other[1]):,} digits of NumtaDB that are in no pool. A small network learns from nothing after every "
-        f"{ROUND} labels and gives uncertainty and embeddings for the next; the first {ROUND} are chosen by their ink "
-        "alone. In brackets the range of the seeds. How to choose was decided on the species' pool, not here. Aimed "
-        "at: what chance reaches with 1,000 labels, with at most 600."
-    )
-    return section("Active learning, digits", note, chance, choice)
+    return pools, (len(test[1]), len(other[1]))
 
 
 def _inks(digits: DigitSet, spec: DigitPreprocessing) -> tuple[NDArray[np.uint8], Labels, NDArray[np.str_]]:
