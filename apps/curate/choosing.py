@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from apps.curate.database import connect
+from apps.curate.database import connect, curate_folder, translated
 from apps.curate.exporting import chosen_samples
 from apps.curate.fields import (
     ACCEPTED,
@@ -85,8 +85,11 @@ def label_next(
 
     Example: shankha curate next 100 reef --model runs/reef-int8 --sheet next.jpg
     """
-    samples = chosen_samples(dataset, view, ())
-    found = choose_samples(samples, count, model)
+    with translated(curate_folder()):
+        samples = chosen_samples(dataset, view, ())
+        found = choose_samples(samples, count, model)
+        if sheet_file is not None:
+            write_sheet(samples, found, sheet_file)
     typer.echo(
         f"{dataset}: {len(found.ids):,} of {found.candidates:,} pictures without a label, from {found.groups:,} groups"
     )
@@ -94,7 +97,6 @@ def label_next(
         typer.echo("there are no more that are unlike each other")
     typer.echo(f"They are the saved view {LABEL_NEXT!r}, in order; what the model says is in the field {found.field}.")
     if sheet_file is not None:
-        write_sheet(samples, found, sheet_file)
         typer.echo(f"to look at: {sheet_file}")
 
 

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from apps.curate.database import connect
+from apps.curate.database import connect, curate_folder, translated
 from apps.curate.fields import ILLEGIBLE, RELABEL
 from apps.curate.reading import SOMEONE, collection_of
 from data.curation.collection import WHOLE_PICTURE, Collection, Label, Picture
@@ -73,11 +73,11 @@ def export_dataset(
 
     Example: shankha curate export cmaterdb --to sets/digits --format classes
     """
-    samples = chosen_samples(dataset, view, tag or ())
     command = " ".join(["shankha", *sys.argv[1:]])
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar, translated(curate_folder()):
         task = bar.add_task("copying", total=None)
+        samples = chosen_samples(dataset, view, tag or ())
         exported = export(
             samples, to, target_format, command, lambda done, total: bar.update(task, completed=done, total=total)
         )
