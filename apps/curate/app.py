@@ -40,7 +40,7 @@ class App:
         self.process, self.port, self.log = process, port, log
 
     def address_of(self, dataset: str) -> str:
-        """Where a browser finds a dataset: `dataset` is its slug, as `Dataset.slug` has it."""
+        """Where a browser finds a dataset, by its name: the App knows no slugs of datasets."""
         return f"http://{ADDRESS}:{self.port}/datasets/{quote(dataset)}"
 
     def wait_until_ready(self) -> None:

@@ -112,12 +112,8 @@ def notes(folder: Path | None = None) -> dict[str, Note]:
         with _started(home) as server:
             os.environ[_PORT_VARIABLE] = str(server.port())
     with _client() as client:
-        documents = list(client[_database_name()].datasets.find({}, {"name": 1, "slug": 1, "info": 1, "media_type": 1}))
-    return {
-        one["name"]: Note(one["name"], one.get("slug") or "", one.get("info") or {})
-        for one in documents
-        if one.get("name")
-    }
+        documents = list(client[_database_name()].datasets.find({}, {"name": 1, "info": 1}))
+    return {one["name"]: Note(one["name"], one.get("info") or {}) for one in documents if one.get("name")}
 
 
 @contextlib.contextmanager
@@ -138,10 +134,9 @@ def translated(folder: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Note:
-    """A dataset's name, the one that it has in addresses, and its `info`."""
+    """A dataset's name and its `info`."""
 
     name: str
-    slug: str
     info: dict[str, Any]
 
 

@@ -99,7 +99,7 @@ def open_source(  # noqa: PLR0913, PLR0917 - the options of a command
         _report(opened)
         if app is not None:
             app.wait_until_ready()
-            address = app.address_of(opened.slug)
+            address = app.address_of(opened.names[0])
             typer.echo(f"Open {address} in a browser; Ctrl-C ends the App.")
             with contextlib.suppress(KeyboardInterrupt):
                 app.wait()
@@ -107,10 +107,9 @@ def open_source(  # noqa: PLR0913, PLR0917 - the options of a command
 
 @dataclass(frozen=True)
 class Opened:
-    """A source that is open: its datasets, the first one's `slug` in addresses, and what was done just now."""
+    """A source that is open: its datasets and what was done just now."""
 
     names: tuple[str, ...]
-    slug: str
     made: Made | None
     lines: tuple[str, ...]
     evaluated: tuple[Evaluated, ...] = ()
@@ -129,7 +128,7 @@ def open_request(request: Request, models: tuple[Path, ...], watch: Watch) -> Op
     steps = {model: f"model {sha256_of(model / SPEC_FILE)}" for model in models}
     if note is not None and current and set(steps.values()) <= set(note.info[INFO][DONE]):
         there = tuple(note.info[INFO][DATASETS])
-        return Opened(there, note.slug, None, tuple(f"{one}: the source has not changed" for one in there))
+        return Opened(there, None, tuple(f"{one}: the source has not changed" for one in there))
     fiftyone = connect(request.home)
     made = None if current else make(request, watch)
     names = made.names if made else tuple(note.info[INFO][DATASETS]) if note else ()
@@ -143,7 +142,7 @@ def open_request(request: Request, models: tuple[Path, ...], watch: Watch) -> Op
                 lines.append(line)
                 evaluated += _evaluated(dataset, field)
             _note_done(dataset, step)
-    return Opened(names, datasets[0].slug, made, tuple(lines), tuple(evaluated))
+    return Opened(names, made, tuple(lines), tuple(evaluated))
 
 
 def _is_current(request: Request, note: Note, known: dict[str, Note]) -> bool:

@@ -58,7 +58,7 @@ def address(dataset: Any, curate_home: Path) -> Iterator[str]:
     with app.started(curate_home, port) as running:
         server = psutil.Process(running.process.pid)
         running.wait_until_ready()
-        yield running.address_of(dataset.slug)
+        yield running.address_of(dataset.name)
     assert not server.is_running()
     assert not [one.name() for one in psutil.Process().children(recursive=True) if "chrom" in one.name()]
 
