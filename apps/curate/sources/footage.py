@@ -73,7 +73,11 @@ def check_same(path: Path, chapter: Chapter, mark: Mark | None) -> None:
         return
     if size != mark.size:
         raise InputError(path, f"has changed since the survey ({mark.size} bytes then, {size} now)", cure=cure)
-    if picture_checksum(still(path, mark.seconds)) != mark.checksum:
+    try:
+        same = picture_checksum(still(path, mark.seconds)) == mark.checksum
+    except InputError as error:
+        raise InputError(path, f"has changed since the survey: it {error.found}", cure=cure) from error
+    if not same:
         raise InputError(path, "has changed since the survey: its pictures are others", cure=cure)
 
 
@@ -86,7 +90,7 @@ def still(path: Path, seconds: float) -> Image:
     """
     found = frame_at(path, seconds)
     if abs(found.seconds - seconds) > _SAME:
-        raise InputError(path, f"the frame at {seconds:.3f} s cannot be read any more", cure="copy the file again")
+        raise InputError(path, f"has lost its frame at {seconds:.3f} s", cure="copy the file again")
     return found.image
 
 

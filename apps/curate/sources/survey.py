@@ -15,7 +15,7 @@ from apps.curate.sources.framed import Framed, frame_dataset, framed
 from apps.curate.sources.ledger import LedgerFacts, read_ledger, unfinished
 from apps.curate.sources.review import Decision, decisions_of, settle
 from apps.curate.sources.stills import UNSURE, choose, still_name, write_stills
-from apps.curate.sources.survey_files import Chapter, Surveyed, read_surveyed
+from apps.curate.sources.survey_files import Chapter, Surveyed, opcode_of, read_surveyed
 from apps.curate.sources.videos import add_video, end_videos, video_dataset
 from apps.curate.sources.writing import refuse_taken, whole_datasets
 from data.errors import InputError, ShankhaError
@@ -105,9 +105,9 @@ class _Opening:
     def take(self, folder: Path, facts: LedgerFacts | None, decisions: Sequence[Decision]) -> None:
         """Show one deployment; what is wrong with it becomes problems."""
         try:
-            surveyed, faults = read_surveyed(folder, facts.marks if facts else {})
-            if facts is not None and surveyed.opcode not in facts.whole:
+            if facts is not None and opcode_of(folder) not in facts.whole:
                 raise InputError(folder, "was not written to its end", cure="run the same survey command again")
+            surveyed, faults = read_surveyed(folder, facts.marks if facts else {})
             surveyed = settle(surveyed, decisions)
         except ShankhaError as error:
             self.problems.append(Problem.of(error))

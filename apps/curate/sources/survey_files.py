@@ -216,6 +216,11 @@ class Surveyed:
         return from_rle(*found) if found else None
 
 
+def opcode_of(folder: Path) -> str:
+    """The deployment whose results lie in a folder; errors as in `read_surveyed`."""
+    return parsed(folder / ABOUT, About).opcode
+
+
 def read_surveyed(folder: Path, marks: dict[str, Mark]) -> tuple[Surveyed, tuple[Problem, ...]]:
     """The deployment whose results lie in a folder, and what of it could not be used.
 

@@ -274,7 +274,7 @@ def test_changed_videos_are_left_out(open_copy, survey_folder, surveyed):
     assert found.videos is None
     why = {Path(problem.name).name: problem.why for problem in found.problems}
     assert f"{len(kept)} bytes then, {len(kept) + 1} now" in why[first.name]
-    assert "its pictures are others" in why[second.name] or "cannot be read any more" in why[second.name]
+    assert "has changed since the survey: it" in why[second.name]
 
 
 def test_without_a_ledger_the_size_of_frames_is_what_can_be_compared(survey_folder, surveyed):
@@ -300,13 +300,12 @@ def test_an_unfinished_survey_shows_what_is_whole(open_copy, survey_folder):
     results = survey_folder / "results"
     (results / "UNFINISHED.txt").write_text("go on", encoding="utf-8")
     half = shutil.copytree(results / OPCODE, results / "HALF-02")
-    for name in ("deployment.json", "samples.parquet", "detections.parquet"):
-        content_of = (half / name).read_bytes()
-        (half / name).write_bytes(content_of.replace(OPCODE.encode(), b"HALFWAY--02"))
+    about = (half / "deployment.json").read_bytes()
+    (half / "deployment.json").write_bytes(about.replace(OPCODE.encode(), b"HALF-02"))
     found = open_copy()
     assert set(found.videos.values(DEPLOYMENT)) == {OPCODE}
     assert any("not finished" in problem.why for problem in found.problems)
-    assert any(problem.name.endswith("HALF-02") for problem in found.problems)
+    assert ["not written to its end" in one.why for one in found.problems if one.name == str(half)] == [True]
 
 
 def test_nothing_that_can_be_shown_is_an_error_and_leaves_nothing(open_copy, survey_folder, fiftyone_module):
@@ -334,6 +333,9 @@ def test_a_name_that_is_taken_is_refused(opened, surveyed_once, tmp_path):
 
 
 def test_doubtful_frames_are_chosen_apart_from_each_other(surveyed):
+    counted = [one.sample for one in choose(surveyed, unsure=0)]
+    assert 0 < len(counted) <= sum(one.count > 0 for one in surveyed.maxn)
+    surveyed = replace(surveyed, maxn=surveyed.maxn[-1:])
     chosen = choose(surveyed, unsure=3)
     seen = surveyed.seen
     seconds = seen.file_seconds + np.array([one.start for one in surveyed.about.chapters])[seen.chapter]
@@ -342,7 +344,8 @@ def test_doubtful_frames_are_chosen_apart_from_each_other(surveyed):
     assert 0 < len(unsure) <= 3
     for one in unsure:
         assert all(abs(seconds[one.sample] - other) >= APART for other in times if other != seconds[one.sample])
-    assert [one.why for one in choose(surveyed, unsure=0)] == [one.why for one in chosen if "unsure" not in one.why]
+    most = np.argsort(-doubt_of_frames(surveyed))[0]
+    assert any(abs(seconds[one.sample] - seconds[most]) < APART for one in chosen)
 
 
 def test_doubt_is_greatest_in_the_middle_and_over_short_tracks(surveyed):
