@@ -16,6 +16,7 @@ from apps.curate.fields import CORRECTED, ITEM, RELABEL, TRUTH
 from apps.curate.samples import add_label_field, labels_document
 from data.curation.collection import WHOLE_PICTURE, Kind, Label, Picture, Provenance
 from data.curation.merging import Merged, Placed
+from data.errors import FileAccessError
 from data.journal import Journal
 from data.rle import rle
 
@@ -87,6 +88,11 @@ def put(dataset: fo.Dataset, changes: Sequence[Change], kind: Kind, source: str,
         InputError: A line of it is damaged; nothing is changed then.
     """
     path = curate_folder() / RECORDS / (re.sub(r"[^\w.-]+", "_", dataset.name) + ".jsonl")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        cure = "choose a folder that you may write to, with free space"
+        raise FileAccessError(path, f"cannot be written ({error.strerror or error})", cure=cure) from error
     journal = Journal(path, Import, cure="move the file away: it only tells of past imports")
     journal.append(Import(source=source, by=by, pictures=tuple(_recorded(change) for change in changes)))
     add_label_field(dataset, kind, TRUTH)

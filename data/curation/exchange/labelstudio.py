@@ -62,7 +62,9 @@ _OWN: Final = frozenset({"item", "part", "group", "complete", "tags"})
 """Keys of a task's data that we write."""
 _SHORT_KEYS: Final = frozenset({"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time"})
 speaks: Final = Spoken(
-    FILE, ".json", re.compile(rb'^\s*\[\s*\{[^\0]*?"(data|annotations|predictions|annotation_id|[a-z]+labels)"\s*:')
+    FILE,
+    ".json",
+    re.compile(rb'^\s*\[\s*\{[^\0]*?"(data|annotations|predictions|annotator|annotation_id|[a-z]+labels)"\s*:'),
 )
 _Json = Mapping[str, Any]
 
