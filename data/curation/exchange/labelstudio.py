@@ -61,11 +61,8 @@ _FOLDER: Final = re.compile(r"(?:^|&)d=([^&]*)")
 _OWN: Final = frozenset({"item", "part", "group", "complete", "tags"})
 """Keys of a task's data that we write."""
 _SHORT_KEYS: Final = frozenset({"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time"})
-speaks: Final = Spoken(
-    FILE,
-    ".json",
-    re.compile(rb'^\s*\[\s*\{[^\0]*?"(data|annotations|predictions|annotator|annotation_id|[a-z]+labels)"\s*:'),
-)
+_SIGN: Final = rb'^\s*\[\s*\{[^\0]*?"(data|annotations|predictions|annotator|annotation_id|[a-z]+labels)"\s*:'
+speaks: Final = Spoken(FILE, ".json", re.compile(_SIGN))
 _Json = Mapping[str, Any]
 
 
