@@ -74,7 +74,7 @@ class _OfBoxes(_Labelling):
 
     def targets(self, ctx: Any) -> tuple[Target, ...]:
         """Pictures stand for the boxes in them."""
-        return every_box(ctx.dataset, meant(ctx)) if has_boxes(ctx.dataset) else meant(ctx)
+        return every_box(ctx, meant(ctx)) if has_boxes(ctx.dataset) else meant(ctx)
 
     def why_not(self, ctx: Any, targets: tuple[Target, ...]) -> str:
         """Boxes of videos are to be selected one by one."""

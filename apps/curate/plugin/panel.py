@@ -226,6 +226,8 @@ def _one(ctx: Any, one: Seen) -> str:
     if _is_doubted(one):
         much = f"doubt {one.doubt:.2f}: " if one.doubt is not None else ""
         lines.append(f"{much.capitalize()}rather **{_plain(str(one.suggested))}**?")
+    if one.is_box and getattr(one.box, fields.FAULT, None):
+        lines.append(f"A model that is sure of itself says: **{_plain(one.box[fields.FAULT])}**")
     if state.tags:
         lines.append(f"*{_plain(', '.join(state.tags))}*")
     if state.reason:

@@ -56,18 +56,21 @@ def pictures(ctx: Any) -> list[str]:
     return list(dict.fromkeys(target.sample for target in meant(ctx)))
 
 
-def every_box(dataset: Any, targets: tuple[Target, ...]) -> tuple[Target, ...]:
-    """Pictures replaced by the boxes in them; those of videos stand for themselves, as their boxes are in frames."""
+def every_box(ctx: Any, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+    """Pictures replaced by the boxes that the view shows in them; videos, whose boxes are in frames, stay."""
     whole = [target.sample for target in targets if not target.box]
-    if not whole or dataset.media_type == "video":
+    if not whole or ctx.dataset.media_type == "video":
         return targets
-    ids, boxes = dataset.select(whole).values(["id", f"{TRUTH}.detections.id"])
+    shown = ctx.dataset if ctx.view is None or ctx.view._is_generated else ctx.view
+    ids, boxes = shown.select(whole).values(["id", f"{TRUTH}.detections.id"])
     inside = dict(zip(ids, boxes, strict=True))
-    return tuple(
-        found
-        for target in targets
-        for found in ([target] if target.box else [Target(target.sample, box) for box in inside[target.sample] or ()])
-    )
+    found: list[Target] = []
+    for target in targets:
+        if target.box:
+            found.append(target)
+        else:
+            found += [Target(target.sample, box) for box in inside.get(target.sample) or ()]
+    return tuple(found)
 
 
 def _selected(box: dict[str, Any], sample: str, frame: int) -> Target:
