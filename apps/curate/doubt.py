@@ -196,14 +196,13 @@ def doubt_boxes(xyxy: Boxes, labels: Labels, found: Detections, least_score: flo
     """
     overlaps = ious(xyxy, found.xyxy) if len(xyxy) and len(found) else np.zeros((len(xyxy), len(found)), np.float32)
     told = [_doubt_box(row, int(labels[row]), overlaps, found, least_score) for row in range(len(xyxy))]
-    claimed = {suggested for _, _, suggested in told}
     touched = overlaps.max(axis=0, initial=0.0) >= _SAME_THING
-    missed = [i for i in np.flatnonzero((found.scores >= least_score) & ~touched) if i not in claimed]
+    missed = np.flatnonzero((found.scores >= least_score) & ~touched)
     return BoxDoubts(
         np.array([doubt for doubt, _, _ in told], np.float64),
         tuple(fault for _, fault, _ in told),
         np.array([suggested for _, _, suggested in told], np.int64),
-        np.array(sorted(missed, key=lambda i: (-found.scores[i], i)), np.int64),
+        missed[np.argsort(-found.scores[missed], kind="stable")].astype(np.int64),
     )
 
 
