@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -40,6 +39,8 @@ PreparedT = TypeVar("PreparedT")
 _WRITTEN_AT_ONCE: Final = 2000
 _AHEAD: Final = 2
 """Batches that are read and prepared while the network runs."""
+_PIXELS_AT_ONCE: Final = 40_000_000
+"""A batch is closed when its pictures have so many: 256 digits may be photographs of a whole phone's frame."""
 _EMBEDDINGS: Final = "embeddings"
 _PROBABILITIES: Final = "probabilities"
 
@@ -186,39 +187,45 @@ class _Batch:
 
 def _batches(paths: Sequence[str], prepare: Callable[[Sequence[Image]], Any], size: int) -> Iterator[_Batch]:
     """Read and prepare pictures in a thread of their own, some batches ahead of whoever takes them."""
-    starts = iter(range(0, len(paths), size))
-    with ThreadPoolExecutor(1) as reader:
-
-        def begun(count: int) -> list[Future[_Batch]]:
-            return [
-                reader.submit(_batch, paths, start, min(start + size, len(paths)), prepare)
-                for start in islice(starts, count)
-            ]
-
-        waiting = deque(begun(_AHEAD))
+    reader = _Reader(paths, prepare, size)
+    with ThreadPoolExecutor(1) as thread:
+        waiting = deque(thread.submit(reader.read) for _ in range(_AHEAD))
         try:
-            while waiting:
-                found = waiting.popleft().result()
-                waiting += begun(1)
+            while (found := waiting.popleft().result()) is not None:
+                waiting.append(thread.submit(reader.read))
                 yield found
         finally:
             for future in waiting:
                 future.cancel()
 
 
-def _batch(paths: Sequence[str], start: int, end: int, prepare: Callable[[Sequence[Image]], Any]) -> _Batch:
-    places: list[int] = []
-    images: list[Image] = []
-    problems: list[tuple[int, str]] = []
-    for place in range(start, end):
-        try:
-            images.append(read_image(Path(paths[place])))
-            places.append(place)
-        except ShankhaError as error:
-            problems.append((place, error.found))
-    sizes_wh = tuple((image.shape[1], image.shape[0]) for image in images)
-    prepared = prepare(images) if images else None
-    return _Batch(np.array(places, np.int64), prepared, sizes_wh, tuple(problems), end)
+class _Reader:
+    """Reads pictures batch by batch: `size` of them, fewer where they are large."""
+
+    def __init__(self, paths: Sequence[str], prepare: Callable[[Sequence[Image]], Any], size: int) -> None:
+        self.paths, self.prepare, self.size = paths, prepare, size
+        self._end = 0
+
+    def read(self) -> _Batch | None:
+        """The next batch; None where all are read."""
+        start = self._end
+        places: list[int] = []
+        images: list[Image] = []
+        problems: list[tuple[int, str]] = []
+        pixels = 0
+        while self._end < min(start + self.size, len(self.paths)) and pixels < _PIXELS_AT_ONCE:
+            try:
+                images.append(read_image(Path(self.paths[self._end])))
+                places.append(self._end)
+                pixels += images[-1].shape[0] * images[-1].shape[1]
+            except ShankhaError as error:
+                problems.append((self._end, error.found))
+            self._end += 1
+        if self._end == start:
+            return None
+        sizes_wh = tuple((image.shape[1], image.shape[0]) for image in images)
+        prepared = self.prepare(images) if images else None
+        return _Batch(np.array(places, np.int64), prepared, sizes_wh, tuple(problems), self._end)
 
 
 def _prepared_for(spec: ArtifactSpec, prepare: Callable[[Sequence[Image]], PreparedT]) -> Callable[..., PreparedT]:

@@ -16,7 +16,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from apps.curate import rows
+from apps.curate import predicting, rows
 from apps.curate.answering import UNKNOWN_FISH
 from apps.curate.fields import BY_KIND, BY_NAME, BY_WHEN, ITEM, MODELS, PROBLEM, TRUTH
 from apps.curate.predicting import embed, embedding_file, field_probabilities, predict, predicted_field, probabilities
@@ -167,6 +167,23 @@ def test_what_was_said_of_a_picture_goes_when_it_can_no_longer_be_read(tmp_path)
     collection.pictures[0].path.unlink()
     predict(dataset.limit(1), DIGITS)
     assert [label is None for label in dataset.values(f"{field}.label")] == [True, False, False]
+
+
+def test_large_pictures_are_taken_fewer_at_once(tmp_path, monkeypatch):
+    dataset = opened(drawn_digits(tmp_path, 9))
+    at_once: list[int] = []
+    prepare = Embedder.prepare
+
+    def counted(self: Embedder, images: Any, *rest: Any) -> Any:
+        at_once.append(len(images))
+        return prepare(self, images, *rest)
+
+    monkeypatch.setattr(Embedder, "prepare", counted)
+    whole = embed(dataset, DIGITS)
+    monkeypatch.setattr(predicting, "_PIXELS_AT_ONCE", 48 * 40 * 4)
+    embedding_file(dataset, Artifact.open(DIGITS)).unlink()
+    np.testing.assert_allclose(embed(dataset, DIGITS), whole, atol=1e-5)
+    assert at_once == [9, 4, 4, 1]
 
 
 def test_two_artifacts_of_one_name_get_fields_of_their_own(tmp_path):
