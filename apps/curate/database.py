@@ -39,7 +39,9 @@ DATABASE: Final = "database"
 """The database's own folder in the folder of curation."""
 PLUGINS: Final = Path(__file__).parent
 LEAST_FREE: Final = 400 << 20
-"""Bytes that must be free before the database is started: it lays out some 200 MB of journal."""
+"""Bytes that must be free before a database is made: it lays out some 300 MB."""
+LEAST_LEFT: Final = 50 << 20
+"""Bytes that must be free before one that is there is started."""
 CACHE_GB: Final = 0.5
 """Memory that the database may keep pages of its files in."""
 NOT_AT_ONCE: Final = tuple(
@@ -53,6 +55,7 @@ _ANSWER_SECONDS: Final = 5
 _PATIENCE_SECONDS: Final = 10
 """How long FiftyOne waits for a database that has gone before it says so."""
 _STOP_SECONDS: Final = 30.0
+_LONGEST: Final = 300
 _OTHER_VERSION: Final = 62
 _IN_USE: Final = 100
 
@@ -127,9 +130,15 @@ def translated(folder: Path) -> Iterator[None]:
             raise
         home = folder / DATABASE
         disconnect()
-        why = " ".join(str(error).partition(", Timeout:")[0].split())
         cure = f"free space on its disk if it is full, and read {home / keeper.LOG}"
-        raise FileAccessError(home, f"the database failed ({why}{_first_error(home)})", cure=cure) from error
+        raise FileAccessError(home, f"the database failed ({_why(error)}{_first_error(home)})", cure=cure) from error
+
+
+def _why(error: Exception) -> str:
+    """What the database said, without the documents that it said it of."""
+    details = getattr(error, "details", None) or {}
+    told = next((one.get("errmsg") for one in details.get("writeErrors") or ()), None) or details.get("errmsg")
+    return " ".join(str(told or error).partition(", Timeout:")[0].split())[:_LONGEST]
 
 
 @dataclass(frozen=True)
@@ -278,9 +287,10 @@ def _require_room(home: Path) -> None:
     except OSError as error:
         cure = f"choose a folder that you may write to, in {FOLDER_VARIABLE}"
         raise FileAccessError(home, f"cannot be written ({error.strerror or error})", cure=cure) from error
-    if free < LEAST_FREE:
+    least = LEAST_LEFT if (home / "storage.bson").is_file() else LEAST_FREE
+    if free < least:
         found, cure = f"its disk has {free >> 20} MB free", f"free some, or set {FOLDER_VARIABLE} to another disk"
-        raise FileAccessError(home, found, expected=f"at least {LEAST_FREE >> 20} MB for the database", cure=cure)
+        raise FileAccessError(home, found, expected=f"at least {least >> 20} MB for the database", cure=cure)
 
 
 def _is_free(lock: Path) -> bool:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -220,12 +220,36 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         pass
 
 
-def test_a_full_disk_is_told_before_anything_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("there", "least"), [(False, database.LEAST_FREE), (True, database.LEAST_LEFT)])
+def test_a_full_disk_is_told_before_anything_is_started(
+    there: bool, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usage = namedtuple("usage", "free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(database.LEAST_FREE - 1))
-    with pytest.raises(FileAccessError, match="399 MB free; expected at least 400 MB"), database._started(tmp_path):
+    (tmp_path / "database").mkdir()
+    if there:
+        (tmp_path / "database/storage.bson").touch()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(least - 1))
+    says = f"{(least >> 20) - 1} MB free; expected at least {least >> 20} MB"
+    with pytest.raises(FileAccessError, match=says), database._started(tmp_path):
         pass
     assert not databases_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (lambda: pymongo_errors.BulkWriteError({"writeErrors": [{"errmsg": "no space", "op": {"a": 1}}]}), "no space"),
+        (lambda: pymongo_errors.OperationFailure("x", 14031, {"errmsg": "disk space is low"}), "disk space is low"),
+        (lambda: pymongo_errors.ServerSelectionTimeoutError("refused, Timeout: 5s, Topology"), r"\(refused\)"),
+    ],
+)
+def test_what_the_database_said_is_told_without_documents(
+    error: Callable[[], Exception], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "disconnect", lambda: None)
+    with pytest.raises(FileAccessError, match=says) as told, database.translated(tmp_path):
+        raise error()
+    assert "'op'" not in str(told.value)
 
 
 def test_errors_of_the_database_become_ours_and_others_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
