@@ -29,11 +29,11 @@ from training.start import IMAGENET, start_from, weights_file
 
 ROUNDS = {"species": 50, "digits": 100}
 """Labels that are chosen at once."""
-CHANCE = (100, 200, 400, 600, 800, 1000)
+CHANCE = (200, 400, 600, 800, 1000)
 MOST = 1000
 ENOUGH = 600
 SPECIES_SEEDS = 10
-DIGIT_SEEDS = 6
+DIGIT_SEEDS = 5
 POOL_SHARE = 0.85
 """A seed's pool is such a share of all groups (species) or examples (digits) that may be labelled."""
 _STEPS, _BATCH = 300, 64

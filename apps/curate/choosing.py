@@ -186,8 +186,9 @@ def waiting(samples: fo.Dataset | fo.DatasetView, kind: Kind) -> NDArray[np.bool
 def uncertainty(samples: fo.Dataset | fo.DatasetView, field: str, kind: Kind) -> tuple[Floats, tuple[str, ...]]:
     """How unsure the model is of each sample, (N,) 0 to 1, and what it says of each in words.
 
-    Of a whole picture it is one less the lead of the likeliest class over the second. Of a picture with boxes it is
-    1 - exp(-e), e being how many of the boxes are expected to be wrongly kept or dropped at a confidence of one half.
+    Of a whole picture it is one less the lead of the likeliest class over the second. Of a picture with boxes it is how
+    many of them are expected to be wrongly kept or dropped at a confidence of one half, for each thing that is expected
+    to be there and one more: crowded pictures teach more, and take as much longer to label.
     """
     labels = samples.values(f"{field}.label" if kind in WHOLE_PICTURE else f"{field}.detections.confidence")
     if kind in WHOLE_PICTURE:
@@ -203,7 +204,8 @@ def uncertainty(samples: fo.Dataset | fo.DatasetView, field: str, kind: Kind) ->
     found, says = [], []
     for own in labels:
         sure = np.array([value for value in own or () if value is not None], np.float32)
-        found.append(max(_EMPTY_FRAME, 1 - float(np.exp(-np.minimum(sure, 1 - sure).sum()))))
+        wrong = float(np.minimum(sure, 1 - sure).sum())
+        found.append(max(_EMPTY_FRAME, wrong / (1 + float(sure.sum()))))
         says.append(f"{len(sure)} found, unsure {found[-1]:.2f}")
     return np.array(found, np.float32), tuple(says)
 

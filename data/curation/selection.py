@@ -17,8 +17,10 @@ DOUBLES: Final = 0.99
 """Cosine of two pictures' embeddings from which they are near duplicates: never both are chosen."""
 _SHARPNESS: Final = 2.0
 """Exponent of the uncertainty, which the squared distance is weighted with."""
-_MOST_OF_GROUP: Final = 2.0
-"""A group gives at most so many times its fair share, and always up to so many pictures."""
+_MOST_OF_GROUP: Final = 1.25
+"""A group gives at most so many times its fair share, while others have some left."""
+_LEAST_OF_GROUP: Final = 2
+"""And always up to so many."""
 _WIDTH: Final = 128
 """Principal axes of the embeddings that distances are measured in."""
 _BLOCK: Final = 2048
@@ -58,7 +60,7 @@ def choose(
     or chosen already: greedy k-centre (Sener and Savarese: Active learning for convolutional neural networks, ICLR
     2018) weighted by uncertainty, as k-means++ is in BADGE (Ash et al., ICLR 2020). Distances are between directions
     of the embeddings, each number less its mean over its deviation, on their principal axes. A group (site, writer,
-    fish) gives at most twice its fair share, which goes with the square root of its candidates. Of near duplicates
+    fish) gives little more than its fair share, which goes with the square root of its candidates. Of near duplicates
     (`DOUBLES`) one is chosen at most, and none of what is known.
 
     Args:
@@ -117,7 +119,7 @@ class _Quotas:
         names, self.group_of = np.unique(own, return_inverse=True)
         sizes = np.bincount(self.group_of, minlength=len(names))
         fair = shares(sizes, min(count, len(own)))
-        self.left = np.maximum(np.ceil(_MOST_OF_GROUP * fair), _MOST_OF_GROUP).astype(np.int64)
+        self.left = np.maximum(np.ceil(_MOST_OF_GROUP * fair), _LEAST_OF_GROUP).astype(np.int64)
 
     def take(self, index: int) -> NDArray[np.bool_] | None:
         """Count a picture; which pictures are thereby barred, None where none is."""

@@ -109,7 +109,7 @@ def test_only_people_and_sources_have_labelled(kind: Any, name: str, tmp_path: P
     assert waiting(dataset, kind).tolist() == wanted
 
 
-def test_frames_are_the_less_sure_the_more_of_their_boxes_are(name: str, tmp_path: Path) -> None:
+def test_frames_are_the_less_sure_the_larger_the_share_of_their_boxes_is(name: str, tmp_path: Path) -> None:
     given = collection("detection", tmp_path / "source", count=4)
     corners = np.array([1, 1, 9, 9], np.float32)
     sure = [(0.99,), (0.5,), (0.5, 0.6), ()]
@@ -119,5 +119,5 @@ def test_frames_are_the_less_sure_the_more_of_their_boxes_are(name: str, tmp_pat
     ]
     dataset = dataset_of(Collection("x", "detection", given.names, tuple(pictures)), name, field="seen")
     unsure, says = uncertainty(dataset, "seen", "detection")
-    assert np.allclose(unsure, [0.05, 1 - np.exp(-0.5), 1 - np.exp(-0.9), 0.05])
-    assert says[2] == "2 found, unsure 0.59"
+    assert np.allclose(unsure, [0.05, 0.5 / 1.5, 0.9 / 2.1, 0.05])
+    assert says[2] == "2 found, unsure 0.43"
