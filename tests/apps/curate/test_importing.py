@@ -146,3 +146,27 @@ def test_the_command_tells_what_it_did(
     assert run(["curate", "import", str(tmp_path / "lost.zip")]) == 5
     assert run(["curate", "import", "--help"]) == 0
     dataset.delete()
+
+
+def test_fiftyones_own_importers_read_our_files(fiftyone_module: ModuleType, tmp_path: Path) -> None:
+    collection = made("detection", tmp_path / "in")
+    for name in ("cvat", "coco", "yolo"):
+        FORMATS[name].write(collection, tmp_path / name)
+    types = fiftyone_module.types
+    cvat = {"data_path": str(tmp_path / "cvat" / "images"), "labels_path": str(tmp_path / "cvat" / "annotations.xml")}
+    labels = str(tmp_path / "coco" / "annotations" / "instances_train.json")
+    coco = {"data_path": str(tmp_path / "coco" / "images"), "labels_path": labels, "label_types": "detections"}
+    yolo = {"dataset_dir": str(tmp_path / "yolo"), "yaml_path": "data.yaml", "split": "train"}
+    for dataset_type, arguments, pictures in (
+        (types.CVATImageDataset, cvat, 4),
+        (types.COCODetectionDataset, coco, 2),
+        (types.YOLOv5Dataset, yolo, 2),
+    ):
+        dataset = fiftyone_module.Dataset.from_dir(dataset_type=dataset_type, progress=False, **arguments)
+        field = next(name for name in ("detections", "ground_truth") if dataset.has_field(name))
+        assert len(dataset) == pictures
+        boxes = dict(zip(dataset.values("filepath"), dataset.values(f"{field}.detections.label"), strict=True))
+        assert all(Path(path).is_file() for path in boxes)
+        counts = sorted(len(names or ()) for names in boxes.values())
+        assert counts == ([0, 1, 2, 2] if pictures == 4 else [2, 2])
+        dataset.delete()
