@@ -174,6 +174,7 @@ def _settings(home: Path) -> None:
         "FIFTYONE_DEFAULT_DATASET_DIR": str(home / "datasets"),
         "FIFTYONE_MODEL_ZOO_DIR": str(home / "models"),
         "FIFTYONE_PLUGINS_DIR": str(PLUGINS),
+        "FIFTYONE_PLUGINS_CACHE_ENABLED": "true",
         "FIFTYONE_CONFIG_PATH": str(own / "config.json"),
         "FIFTYONE_APP_CONFIG_PATH": str(own / "app.json"),
         "FIFTYONE_ANNOTATION_CONFIG_PATH": str(own / "annotation.json"),
