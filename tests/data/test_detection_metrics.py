@@ -18,11 +18,12 @@ from data.detection_metrics import (
     bootstrap_map50,
     judge,
     operating_point,
+    precision_curves,
     score_detections,
 )
 from data.detections import Detections
 from data.masks import Mask, from_picture
-from data.matching import truth_masks
+from data.matching import match, truth_masks
 from data.readers import DetectionSet
 from tests.data.pictures import SIZE_WH, detection_set
 
@@ -318,3 +319,29 @@ def test_masks_decide_where_they_differ_from_boxes() -> None:
     assert not judge(truth, detections, masks=[(thin,)]).right.any()
     assert truth_masks(truth) == [(mask,)]
     assert truth_masks(detection_set([[FISH]]))[0][0].inside.all()
+
+
+def test_curves_average_to_the_scores():
+    truth = detection_set([[FISH, FAR], [FISH], []])
+    boxes = [[FISH, clipped(np.array([FAR], np.float32) + 6, SIZE_WH)[0]], [FAR], [FISH]]
+    found = [
+        Detections(
+            np.array(own, np.float32), np.linspace(0.9, 0.5, len(own), dtype=np.float32), np.zeros(len(own), int)
+        )
+        for own in boxes
+    ]
+    curves, scores = precision_curves(truth, found), score_detections(truth, found)
+    assert curves.precision.shape == curves.scores.shape == (10, 1, 101)
+    assert curves.precision.mean() == pytest.approx(scores.map50_95)
+    assert curves.precision[0].mean() == pytest.approx(scores.map50)
+    assert curves.recall.mean() == pytest.approx(scores.overall.recall)
+    assert (precision_curves(detection_set([[]]), [Detections.none()]).precision == -1).all()
+
+
+def test_a_match_tells_the_box_and_by_how_much():
+    truth = detection_set([[FISH, FAR]])
+    xyxy = np.array([FAR, FAR, FISH], np.float32)
+    (matched,) = match(truth, [Detections(xyxy, np.array([0.9, 0.8, 0.7], np.float32), np.zeros(3, np.int64))])
+    assert matched.chosen.tolist() == [0, 1, 2]
+    assert matched.boxes.tolist() == [1, -1, 0]
+    assert matched.overlaps.tolist() == [1, 0, 1]
