@@ -69,8 +69,9 @@ def choose(surveyed: Surveyed, unsure: int = UNSURE) -> list[Chosen]:
     seconds = seen.file_seconds + starts[seen.chapter]
     doubts = doubt_of_frames(surveyed)
     taken = [float(seconds[sample]) for sample in why]
+    most = len(taken) + unsure
     for sample in np.argsort(-doubts, kind="stable").tolist():
-        if len(taken) - len(why) >= unsure or not doubts[sample]:
+        if len(taken) == most or not doubts[sample]:
             break
         if all(abs(seconds[sample] - other) >= APART for other in taken):
             taken.append(float(seconds[sample]))

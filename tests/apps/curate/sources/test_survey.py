@@ -344,6 +344,7 @@ def test_doubtful_frames_are_chosen_apart_from_each_other(surveyed):
     assert 0 < len(unsure) <= 3
     for one in unsure:
         assert all(abs(seconds[one.sample] - other) >= APART for other in times if other != seconds[one.sample])
+    assert len(choose(surveyed, unsure=1)) == len(choose(surveyed, unsure=0)) + 1
     most = np.argsort(-doubt_of_frames(surveyed))[0]
     assert any(abs(seconds[one.sample] - seconds[most]) < APART for one in chosen)
 
