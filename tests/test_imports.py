@@ -16,13 +16,15 @@ from tests.conftest import ROOT
 
 OUTSIDE = {"torch", "torchvision", "ultralytics", "fiftyone", "albumentations", "matplotlib", "ray", "onnx"}
 UPSTAIRS = {"models", "training"}
+PLUGIN = "apps.curate.plugin"
 FLOORS = ("apps", "data", "deploy", "models", "training")
 
 
 def modules_of(package: object) -> list[str]:
-    """The package and every module below it."""
+    """The package and every module below it, but for those that FiftyOne loads into itself."""
     path, name = package.__path__, package.__name__
-    return [name, *(found.name for found in pkgutil.walk_packages(path, f"{name}."))]
+    below = (found.name for found in pkgutil.walk_packages(path, f"{name}."))
+    return [name, *(module for module in below if not module.startswith(PLUGIN))]
 
 
 def loaded_after(imports: list[str]) -> set[str]:
