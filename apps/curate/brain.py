@@ -8,6 +8,7 @@ the map would look for them anew.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -299,7 +300,10 @@ def laid_out(units: Embeddings, near: Neighbours, sound: NDArray[np.int64]) -> N
         random_state=0,
         n_jobs=1,
     )
-    return np.asarray(mapper.fit_transform(units), np.float32)
+    with warnings.catch_warnings():
+        # Nobody asks for the places of further pictures, or minds that one thread draws the same map each time.
+        warnings.simplefilter("ignore", UserWarning)
+        return np.asarray(mapper.fit_transform(units), np.float32)
 
 
 class _Columns:
