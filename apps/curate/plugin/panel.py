@@ -130,8 +130,8 @@ class Shankha(foo.Panel):
     def _about(self, ctx: Any, panel: types.Object) -> None:
         dataset = ctx.dataset
         known = dataset.info.get(fields.INFO, {})
-        what = "videos" if dataset.media_type == "video" else "pictures"
-        head = f"**{_plain(dataset.name)}**: {len(dataset):,} {what}, {len(classes(dataset)):,} classes"
+        what = "video" if dataset.media_type == "video" else "picture"
+        head = f"**{_plain(dataset.name)}**: {_several(len(dataset), what)}, {_several(len(classes(dataset)), 'class')}"
         kind = f" ({known['kind']})" if "kind" in known else ""
         panel.md(f"{head}{kind}\n\n{_tally(dataset)}", name="about")
 
@@ -158,10 +158,11 @@ class Shankha(foo.Panel):
     def _answers(self, ctx: Any, panel: types.Object, targets: tuple[Target, ...], one: Seen | None) -> None:
         row = panel.btn_group("answers")
         row.btn("accept", label="Accept", icon="check_circle", variant="contained", on_click=self.accept)
-        if one is None or _is_doubted(one):
+        if _is_doubted(one) if one is not None else _has_suggestions(ctx.dataset):
             take = "Take suggestions" if one is None else f"Take {one.suggested}"
             row.btn("take", label=take, icon="auto_fix_high", variant="contained", on_click=self.take)
         row.btn("illegible", label="Illegible", icon="visibility_off", variant="outlined", on_click=self.illegible)
+        row = panel.btn_group("questions")
         _asks(row, "correct_label", "Correct ...", "edit")
         _asks(row, "send_to_relabel", "Relabel ...", "assignment_return")
         known = classes(ctx.dataset)
@@ -195,6 +196,7 @@ def _work(panel: types.Object) -> None:
     row = panel.btn_group("work")
     _asks(row, "run_model", "Run a model ...", "smart_toy")
     _asks(row, "open_next", "Next to label ...", "queue_play_next")
+    row = panel.btn_group("outcome")
     _asks(row, "add_to_next_training_set", "To the training set ...", "library_add")
     _asks(row, "export_dataset", "Export ...", "ios_share")
 
@@ -209,6 +211,15 @@ def _tally(dataset: Any) -> str:
     told = [f"**{_doubtful(dataset):,}** to doubt"] if dataset.has_field(fields.DOUBT) else []
     told += [f"**{tags[tag]:,}** {'for the ' if tag == fields.CHOSEN else ''}{tag}" for tag in TALLIES if tag in tags]
     return ", ".join(told) or "Nothing has been said of them yet."
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 'es' if what.endswith('s') else 's'}"
+
+
+def _has_suggestions(dataset: Any) -> bool:
+    inside = f"{fields.TRUTH}.detections." if has_boxes(dataset) else ""
+    return dataset.get_field(inside + fields.SUGGESTED) is not None
 
 
 def _doubtful(dataset: Any) -> int:

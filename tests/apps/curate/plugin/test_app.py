@@ -71,6 +71,7 @@ def browsing(address: str) -> Iterator[Any]:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1500, "height": 900})
         page.set_default_timeout(PATIENCE)
+        page.add_init_script("localStorage.setItem('enterprise-tooltip-seen', 'true')")  # FiftyOne's advertisement
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.route("**/*", lambda route: route.continue_() if _is_here(route.request.url) else route.abort())
