@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,7 +41,7 @@ _SMALL, _LARGE = 32, 64
 _COARSE: Final = 10
 _CUTS: Final = (0.0, 0.06, 0.12)
 """What a crop may take from each edge, as shares of the side; registration finds what lies between."""
-_LEAST_COARSE: Final = 0.93
+_LEAST_COARSE: Final = 0.945
 _EVEN: Final = 10
 _MOST_UNEVEN: Final = 0.02
 _STANDS_OUT: Final = 0.25
@@ -51,6 +52,7 @@ _MOST_SHEAR: Final = 0.08
 _MOST_STRETCH: Final = 1.45
 _LEAST_OVERLAP: Final = 0.5
 _BLOCK: Final = 500
+_THREADS: Final = 2
 _EVERYWHERE: Final = {side: np.full((side, side), 255, np.uint8) for side in (_SMALL, _LARGE)}
 
 
@@ -191,12 +193,15 @@ def _near(pictures: list[Image]) -> list[tuple[int, int, float]]:
     near = nearest(_descriptors(small), _NEIGHBOURS).indices
     one, other = np.repeat(np.arange(len(near)), near.shape[1]), near.ravel()
     pairs = np.unique(np.stack([np.minimum(one, other), np.maximum(one, other)], axis=1)[other >= 0], axis=0)
-    found = []
-    for inner, outer, crop in _coarsely(small, pairs):
-        likeness = _likeness(pictures[inner], pictures[outer], crop)
-        if likeness >= LEAST_LIKENESS:
-            found.append((min(inner, outer), max(inner, outer), likeness))
-    return found
+    likely = _coarsely(small, pairs)
+    # OpenCV leaves the interpreter to the others while it works.
+    with ThreadPoolExecutor(_THREADS) as threads:
+        likenesses = list(threads.map(lambda pair: _likeness(pictures[pair[0]], pictures[pair[1]], pair[2]), likely))
+    return [
+        (min(inner, outer), max(inner, outer), likeness)
+        for (inner, outer, _), likeness in zip(likely, likenesses, strict=True)
+        if likeness >= LEAST_LIKENESS
+    ]
 
 
 def _smoothed(grey: Image | Grey, deviation: float) -> Grey:
