@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from apps.curate.app import App, started
+from apps.curate.brain import look_over
 from apps.curate.database import Note, connect, curate_folder, notes, translated
 from apps.curate.evaluating import Evaluated, evaluate
 from apps.curate.fields import INFO, PART
 from apps.curate.making import DATASETS, DONE, STATE, Made, Request, Tick, Watch, find_note, make, state_of
-from apps.curate.predicting import predict, predicted_field
+from apps.curate.predicting import embed, field_probabilities, predict, predicted_field
 from apps.curate.score_tables import tables
 from apps.curate.sources import kind_of
 from data.errors import ArgumentError, InputError
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 SHIPPED: Final = "shipped"
 """The word for the model that comes with the suite."""
+LOOKED: Final = "looked over"
+"""The step, among those that are noted as done, of finding what is worth a look."""
 SHOWN: Final = 20
 """Problems that are told on the screen."""
 _WEIGHTS: Final = Path(__file__).resolve().parents[2] / "models" / "weights"
@@ -126,7 +129,7 @@ def open_request(request: Request, models: tuple[Path, ...], watch: Watch) -> Op
     note = find_note(request, known)
     current = note is not None and _is_current(request, note, known)
     steps = {model: f"model {sha256_of(model / SPEC_FILE)}" for model in models}
-    if note is not None and current and set(steps.values()) <= set(note.info[INFO][DONE]):
+    if note is not None and current and {LOOKED, *steps.values()} <= set(note.info[INFO][DONE]):
         there = tuple(note.info[INFO][DATASETS])
         return Opened(there, None, tuple(f"{one}: the source has not changed" for one in there))
     fiftyone = connect(request.home)
@@ -135,14 +138,25 @@ def open_request(request: Request, models: tuple[Path, ...], watch: Watch) -> Op
     datasets = [fiftyone.load_dataset(name) for name in names]
     lines = [_described(dataset) for dataset in datasets]
     evaluated: list[Evaluated] = []
-    for model, step in steps.items():
-        for dataset in datasets:
-            if dataset.media_type == "image":
+    for dataset in datasets:
+        if dataset.media_type == "image":
+            fields = []
+            for model in models:
                 line, field = _predicted(dataset, model, watch)
+                fields.append(field)
                 lines.append(line)
                 evaluated += _evaluated(dataset, field)
-            _note_done(dataset, step)
+            lines += _looked_over(dataset, models, fields, watch)
+        _note_done(dataset, (LOOKED, *steps.values()))
     return Opened(names, made, tuple(lines), tuple(evaluated))
+
+
+def _looked_over(dataset: fo.Dataset, models: Sequence[Path], fields: Sequence[str], watch: Watch) -> list[str]:
+    """Have found what is worth a look, on what the first model makes of the pictures; a line for each view."""
+    embeddings = embed(dataset, models[0], watch("embedding")) if models else None
+    chances = field_probabilities(dataset, fields[0]) if fields else None
+    looked = look_over(dataset, embeddings, chances, fields[0] if fields else None, watch)
+    return [f"{dataset.name}: view {view}" for view in looked.views]
 
 
 def _is_current(request: Request, note: Note, known: dict[str, Note]) -> bool:
@@ -151,9 +165,9 @@ def _is_current(request: Request, note: Note, known: dict[str, Note]) -> bool:
     return told.get(STATE) == state_of(request.source) and known.keys() >= set(told.get(DATASETS, [note.name]))
 
 
-def _note_done(dataset: fo.Dataset, step: str) -> None:
+def _note_done(dataset: fo.Dataset, steps: Sequence[str]) -> None:
     told = dataset.info[INFO]
-    dataset.info[INFO] = {**told, DONE: sorted({*told.get(DONE, []), step})}
+    dataset.info[INFO] = {**told, DONE: sorted({*told.get(DONE, []), *steps})}
     dataset.save()
 
 
