@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -39,6 +39,7 @@ from apps.curate.fields import (
     UNIQUENESS,
 )
 from apps.curate.views import View, save_views
+from data.boxes import Boxes, from_xywh, ious
 from data.curation.collection import WHOLE_PICTURE
 from data.curation.duplicates import Duplicates, find_duplicates
 from data.curation.neighbours import Embeddings, Neighbours, directions, nearest
@@ -59,6 +60,7 @@ _FEW: Final = 3
 _CENTRES: Final = 20
 _LEAST_FOR_MAP: Final = 4
 _EPOCHS: Final = 100
+_SAME_PLACE: Final = 0.5
 _SINGLE: Final = 1e-12
 
 
@@ -108,6 +110,8 @@ def look_over(
 
     copies, brightness = _decoded(paths, about.get(ITEM, paths), step("comparing pictures"))
     columns.put(BRIGHTNESS, brightness)
+    if _kind(dataset) not in WHOLE_PICTURE and dataset.has_field(TRUTH):
+        copies = with_the_same_boxes(copies, dataset.values(f"{TRUTH}.detections.bounding_box"))
     firsts = copies.first()
     items = about.get(ITEM, paths)
     columns.put(DUPLICATE_OF, [items[first] if first >= 0 else None for first in firsts])
@@ -138,6 +142,35 @@ def _decoded(
 
     found = find_duplicates(read, len(paths), names.__getitem__, lambda done: tick(done, len(paths)))
     return found, brightness
+
+
+def _kind(dataset: fo.Dataset) -> str:
+    return str((dataset.info.get(INFO) or {}).get("kind", ""))
+
+
+def with_the_same_boxes(copies: Duplicates, boxes: Sequence[Sequence[Sequence[float]] | None]) -> Duplicates:
+    """Without nearly alike pictures whose boxes differ: a still camera sees the same reef again, but other fish.
+
+    Args:
+        copies: Of N pictures.
+        boxes: Left, top, width, height of the boxes of each, as shares of its sides.
+    """
+    xyxy = [from_xywh(np.array(own or [], np.float64).reshape(-1, 4)) for own in boxes]
+    kept = np.array(
+        [
+            exact or _same(xyxy[one], xyxy[other])
+            for (one, other), exact in zip(copies.pairs, copies.exact, strict=True)
+        ],
+        np.bool_,
+    )
+    return replace(copies, pairs=copies.pairs[kept], exact=copies.exact[kept], likeness=copies.likeness[kept])
+
+
+def _same(one: Boxes, other: Boxes) -> bool:
+    if len(one) != len(other) or not len(one):
+        return len(one) == len(other)
+    overlaps = ious(one, other)
+    return bool(min(overlaps.max(axis=0).min(), overlaps.max(axis=1).min()) >= _SAME_PLACE)
 
 
 def leaks(parts: Sequence[str] | None, groups: Sequence[str] | None, copies: Duplicates) -> list[bool]:
@@ -222,8 +255,7 @@ def _doubt(
     field: str | None,
     near: Neighbours | None,
 ) -> None:
-    kind = (dataset.info.get(INFO) or {}).get("kind")
-    if kind not in WHOLE_PICTURE:
+    if _kind(dataset) not in WHOLE_PICTURE:
         if field is not None and dataset.has_field(TRUTH):
             doubt, unsure = doubt_all_boxes(dataset, TRUTH, field)
             columns.put(DOUBT, doubt)

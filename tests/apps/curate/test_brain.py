@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from apps.curate.brain import hardness, laid_out, leaks, look_over, representativeness, uniqueness
+from apps.curate.brain import hardness, laid_out, leaks, look_over, representativeness, uniqueness, with_the_same_boxes
 from apps.curate.fields import (
     ACCEPTED,
     BRIGHTNESS,
@@ -230,6 +230,30 @@ def test_leaks_are_by_group_and_by_look(
     array = np.array(pairs, np.int64).reshape(-1, 2)
     copies = Duplicates(3, array, np.ones(len(array), np.bool_), np.ones(len(array), np.float32))
     assert np.flatnonzero(leaks(parts, groups, copies)).tolist() == leaking
+
+
+HERE, NEARLY_HERE, THERE = [0.1, 0.1, 0.2, 0.2], [0.11, 0.1, 0.2, 0.2], [0.6, 0.6, 0.2, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ([HERE], [NEARLY_HERE], True),
+        ([HERE], [THERE], False),
+        ([HERE, THERE], [THERE, HERE], True),
+        ([HERE, THERE], [HERE, NEARLY_HERE], False),
+        ([HERE], [HERE, THERE], False),
+        ([HERE], None, False),
+        ([], None, True),
+    ],
+)
+def test_frames_of_a_still_camera_are_copies_only_where_the_same_fish_are_in_place(
+    one: list[list[float]], other: list[list[float]] | None, same: bool
+) -> None:
+    pairs = np.array([[0, 1], [0, 2]])
+    copies = Duplicates(3, pairs, np.array([False, True]), np.array([0.97, 1], np.float32))
+    kept = with_the_same_boxes(copies, [one, other, [THERE]])
+    assert kept.pairs.tolist() == ([[0, 1]] if same else []) + [[0, 2]]
 
 
 def test_the_lone_picture_is_unique_and_the_middle_one_represents() -> None:
