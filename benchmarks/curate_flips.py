@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -75,12 +76,14 @@ def digit_embeddings(digits: DigitSet, runs: Path) -> Floats:
     return np.concatenate(found)
 
 
+@cache
 def digit_task(runs: Path) -> Task:
     training, test = (read_digits(data_root() / "digits/cmaterdb", part) for part in ("train", "test"))
     seen, other = (digit_embeddings(digits, runs) for digits in (training, test))
     return Task(training.labels, seen, training.groups, test.labels, other)
 
 
+@cache
 def fish_task() -> Task:
     crops = read_crops(data_root() / "fish/f4k-species")
     tested = np.isin(crops.files, crops.part("test", _SPLIT).files)
