@@ -16,6 +16,8 @@ from data.masks import Mask, fitted, nothing
 
 _FIRST: Final = 48
 _MOST: Final = 1 << 40
+_MOST_GROUPS: Final = 9
+"""Groups of bits in one number."""
 
 
 def rle(mask: Mask, size_wh: tuple[int, int]) -> dict[str, Any]:
@@ -62,22 +64,24 @@ def unpacked(text: str) -> list[int]:
     Raises:
         ValueError: It is no such text.
     """
-    lengths: list[int] = []
-    value = shift = 0
-    for character in text:
-        group = ord(character) - _FIRST
-        if not 0 <= group < 64 or shift > 40:
-            raise ValueError(f"{character!r} is no part of run lengths")
-        value |= (group & 31) << shift
-        shift += 5
-        if group & 32:
-            continue
-        value -= (1 << shift) if group & 16 else 0
-        lengths.append(value + lengths[-2] if len(lengths) > 2 else value)
-        value = shift = 0
-    if shift:
+    groups = np.frombuffer(text.encode("utf-32-le"), np.uint32).astype(np.int64) - _FIRST
+    if not len(groups):
+        return []
+    goes_on = (groups & 32) != 0
+    starts = np.flatnonzero(np.concatenate([[True], ~goes_on[:-1]]))
+    sizes = np.diff(starts, append=len(groups))
+    place = np.arange(len(groups)) - np.repeat(starts, sizes)
+    strange = (groups < 0) | (groups >= 64) | (place >= _MOST_GROUPS)
+    if strange.any():
+        raise ValueError(f"{text[int(strange.argmax())]!r} is no part of run lengths")
+    if goes_on[-1]:
         raise ValueError("the run lengths end in the middle of a number")
-    return lengths
+    values = np.add.reduceat((groups & 31) << (5 * place), starts)
+    values -= np.where(groups[starts + sizes - 1] & 16, 1 << (5 * sizes), 0)  # the highest bit tells the sign
+    values[1::2] = values[1::2].cumsum()
+    values[2::2] = values[2::2].cumsum()
+    unpacked_lengths: list[int] = values.tolist()
+    return unpacked_lengths
 
 
 def from_rle(counts: str | bytes | Sequence[int], size_wh: tuple[int, int]) -> Mask:
