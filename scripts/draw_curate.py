@@ -31,6 +31,7 @@ PICTURES: Final = Path(__file__).resolve().parents[1] / "docs/pictures"
 SIZE: Final = ViewportSize(width=1280, height=720)
 PATIENCE: Final = 120_000
 """Milliseconds."""
+NO_ADVERTISEMENT: Final = "localStorage.setItem('fiftyone-enterprise-tooltip-seen', 'true')"
 CELLS: Final = "household"
 TANK: Final = "tank"
 
@@ -61,7 +62,7 @@ def opened(home: Path) -> Iterator[Callable[[str], Page]]:
         def show(dataset: str) -> Page:
             page = window.new_page(viewport=SIZE)
             page.set_default_timeout(PATIENCE)
-            page.add_init_script("localStorage.setItem('enterprise-tooltip-seen', 'true')")  # FiftyOne's advertisement
+            page.add_init_script(NO_ADVERTISEMENT)
             page.goto(running.address_of(dataset))
             panel(page).get_by_text("classes").first.wait_for()
             return page

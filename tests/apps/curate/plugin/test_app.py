@@ -24,6 +24,7 @@ from tests.apps.curate.plugin.test_operators import NAMES, SOURCE, picture
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 PATIENCE = 120_000
 """Milliseconds to wait for the App on a machine that is busy with other tests."""
+NO_ADVERTISEMENT = "localStorage.setItem('fiftyone-enterprise-tooltip-seen', 'true')"
 DIGITS = 12
 WRONG = 4
 
@@ -71,7 +72,7 @@ def browsing(address: str) -> Iterator[Any]:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1500, "height": 900})
         page.set_default_timeout(PATIENCE)
-        page.add_init_script("localStorage.setItem('enterprise-tooltip-seen', 'true')")  # FiftyOne's advertisement
+        page.add_init_script(NO_ADVERTISEMENT)
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.route("**/*", lambda route: route.continue_() if _is_here(route.request.url) else route.abort())
