@@ -13,9 +13,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from apps.curate.database import FOLDER_VARIABLE, NOT_AT_ONCE, connect
@@ -27,6 +27,13 @@ ADDRESS: Final = "127.0.0.1"
 FIRST_PORT: Final = 5151
 """FiftyOne's own."""
 LOG: Final = "app.log"
+
+POLICY: Final = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
+"""What the pages of the App may load, as browsers are told: what the server itself gives."""
+
+Message = dict[str, Any]
+Sender = Callable[[Message], Awaitable[None]]
+Answerer = Callable[[Message, Callable[[], Awaitable[Message]], Sender], Awaitable[None]]
 
 _TRIED: Final = 50
 _START_SECONDS: Final = 180.0
@@ -138,9 +145,27 @@ def _serve(port: int) -> None:
     threading.Thread(target=_end_with_the_pipe, daemon=True).start()
     connect()
     with deferred(NOT_AT_ONCE):
+        from fiftyone.server.app import app
         from fiftyone.server.main import start_server
 
+    app.add_middleware(_AsksNobodyElse)
     start_server(port=port, address=ADDRESS)
+
+
+class _AsksNobodyElse:
+    """Has browsers refuse whatever the App's pages ask of anybody else, such as fonts and the counting of visitors."""
+
+    def __init__(self, app: Answerer) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Sender) -> None:
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                policy = (b"content-security-policy", POLICY.encode())
+                message = {**message, "headers": [*message.get("headers", ()), policy]}
+            await send(message)
+
+        await self.app(scope, receive, answer)
 
 
 def _end_with_the_pipe() -> None:

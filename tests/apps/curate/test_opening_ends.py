@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from apps.curate.app import POLICY
 from tests.apps.curate.test_opening import digits
 
 pytest.importorskip("pymongo", reason="the extra curate is not installed")
@@ -151,6 +152,7 @@ def test_the_app_serves_this_computer_alone_calls_nobody_and_ends_with_ctrl_c(ho
         assert line == f"Open http://127.0.0.1:{port}/datasets/numtadb in a browser; Ctrl-C ends the App.\n"
         with urllib.request.urlopen(line.split()[1]) as answer:  # noqa: S310
             assert b"<!DOCTYPE html>" in answer.read()
+            assert answer.headers["content-security-policy"] == POLICY
         listening = [one.laddr.ip for one in psutil.net_connections() if one.laddr and one.laddr.port == port]
         assert set(listening) == {"127.0.0.1"}
         process.send_signal(signal.SIGINT)
