@@ -10,6 +10,7 @@ FOLDER keeps the results and the database.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -64,7 +65,7 @@ def opened(home: Path) -> Iterator[Callable[[str], Page]]:
             page.set_default_timeout(PATIENCE)
             page.add_init_script(NO_ADVERTISEMENT)
             page.goto(running.address_of(dataset))
-            panel(page).get_by_text("classes").first.wait_for()
+            panel(page).get_by_text(re.compile("class")).first.wait_for()
             return page
 
         yield show
@@ -101,7 +102,7 @@ def draw_cells(page: Page) -> None:
 def draw_frames(page: Page) -> None:
     """The frames of a survey, and one of them with its boxes."""
     panel(page).get_by_role("button", name="MaxN frames", exact=True).click()
-    page.get_by_text("1 sample").first.wait_for()
+    page.get_by_text(re.compile(r"^[12] samples?$")).first.wait_for()
     page.wait_for_timeout(8000)
     panel(page).locator("[data-cy=looker]").first.click()
     page.locator("#modal [data-cy=modal-looker-container], #modal canvas").first.wait_for()
