@@ -73,6 +73,13 @@ class Shankha(foo.Panel):
     def on_change_selected_labels(self, ctx: Any) -> None:
         """Show what is selected."""
 
+    def ask(self, ctx: Any) -> None:
+        """Open the form of an operator; the panel is drawn anew when it is done."""
+        ctx.prompt(f"{OPERATORS}/{ctx.params['form']}", on_success=self.answered)
+
+    def answered(self, ctx: Any) -> None:
+        """Drawing anew is all there is to do."""
+
     def accept(self, ctx: Any) -> None:
         """The label is right."""
         _said(ctx, AcceptLabel().execute)
@@ -124,7 +131,7 @@ class Shankha(foo.Panel):
             self._who(panel)
             self._label(ctx, panel)
             self._views(ctx, panel)
-            _work(panel)
+            self._work(panel)
         return types.Property(panel, view=types.GridView(gap=1, px=2, py=1, orientation="vertical"))
 
     def _about(self, ctx: Any, panel: types.Object) -> None:
@@ -163,8 +170,8 @@ class Shankha(foo.Panel):
             row.btn("take", label=take, icon="auto_fix_high", variant="contained", on_click=self.take)
         row.btn("illegible", label="Illegible", icon="visibility_off", variant="outlined", on_click=self.illegible)
         row = panel.btn_group("questions")
-        _asks(row, "correct_label", "Correct ...", "edit")
-        _asks(row, "send_to_relabel", "Relabel ...", "assignment_return")
+        _asks(row, self.ask, "correct_label", "Correct ...", "edit")
+        _asks(row, self.ask, "send_to_relabel", "Relabel ...", "assignment_return")
         known = classes(ctx.dataset)
         loose = has_boxes(ctx.dataset) and any(not target.box for target in targets)
         if len(known) <= MANY and not loose:
@@ -183,6 +190,14 @@ class Shankha(foo.Panel):
         panel.btn("all", label="All pictures", variant="outlined", on_click=self.open_view)
         _rows(panel, "views", self.open_view, "view", ctx.dataset.list_saved_views())
 
+    def _work(self, panel: types.Object) -> None:
+        row = panel.btn_group("work")
+        _asks(row, self.ask, "run_model", "Run a model ...", "smart_toy")
+        _asks(row, self.ask, "open_next", "Next to label ...", "queue_play_next")
+        row = panel.btn_group("outcome")
+        _asks(row, self.ask, "add_to_next_training_set", "To the training set ...", "library_add")
+        _asks(row, self.ask, "export_dataset", "Export ...", "ios_share")
+
 
 def _rows(panel: types.Object, key: str, clicked: _Clicked, parameter: str, values: Sequence[str]) -> None:
     """A button for every value, some in a row; a click on it gives it as the parameter."""
@@ -192,18 +207,9 @@ def _rows(panel: types.Object, key: str, clicked: _Clicked, parameter: str, valu
             row.btn(f"{key}_{number}", label=value, variant="outlined", on_click=clicked, params={parameter: value})
 
 
-def _work(panel: types.Object) -> None:
-    row = panel.btn_group("work")
-    _asks(row, "run_model", "Run a model ...", "smart_toy")
-    _asks(row, "open_next", "Next to label ...", "queue_play_next")
-    row = panel.btn_group("outcome")
-    _asks(row, "add_to_next_training_set", "To the training set ...", "library_add")
-    _asks(row, "export_dataset", "Export ...", "ios_share")
-
-
-def _asks(row: types.Object, operator: str, label: str, icon: str) -> None:
+def _asks(row: types.Object, clicked: _Clicked, operator: str, label: str, icon: str) -> None:
     """A button that opens the form of an operator."""
-    row.btn(operator, label=label, icon=icon, variant="outlined", on_click=f"{OPERATORS}/{operator}", prompt=True)
+    row.btn(operator, label=label, icon=icon, variant="outlined", on_click=clicked, params={"form": operator})
 
 
 def _tally(dataset: Any) -> str:

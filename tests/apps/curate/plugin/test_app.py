@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import socket
 import time
@@ -25,6 +26,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 PATIENCE = 120_000
 """Milliseconds to wait for the App on a machine that is busy with other tests."""
 NO_ADVERTISEMENT = "localStorage.setItem('fiftyone-enterprise-tooltip-seen', 'true')"
+OUTSIDE = re.compile(r"^(https?|wss?)://(?!127\.0\.0\.1[:/])")
 DIGITS = 12
 WRONG = 4
 
@@ -75,16 +77,12 @@ def browsing(address: str) -> Iterator[Any]:
         page.add_init_script(NO_ADVERTISEMENT)
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.route("**/*", lambda route: route.continue_() if _is_here(route.request.url) else route.abort())
+        page.route(OUTSIDE, lambda route: route.abort())
         page.goto(address)
         panel(page).get_by_text("to doubt").first.wait_for()
         yield page
         browser.close()
     assert faults == []
-
-
-def _is_here(url: str) -> bool:
-    return url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:"))
 
 
 def panel(page: Any) -> Any:
