@@ -100,12 +100,10 @@ def draw_cells(page: Page) -> None:
 
 
 def draw_frames(page: Page) -> None:
-    """The frames of a survey, and one of them with its boxes."""
+    """The frames of a survey with their boxes."""
     panel(page).get_by_role("button", name="MaxN frames", exact=True).click()
     page.get_by_text(re.compile(r"^[12] samples?$")).first.wait_for()
-    page.wait_for_timeout(8000)
-    panel(page).locator("[data-cy=looker]").first.click()
-    page.locator("#modal [data-cy=modal-looker-container], #modal canvas").first.wait_for()
+    panel(page).locator("[data-cy=looker]").first.wait_for()
     page.wait_for_timeout(8000)
     _photograph(page, "curate-frames.png")
 
