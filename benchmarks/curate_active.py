@@ -33,7 +33,7 @@ CHANCE = (200, 400, 600, 800, 1000)
 MOST = 1000
 ENOUGH = 600
 SPECIES_SEEDS = 6
-DIGIT_SEEDS = 3
+DIGIT_SEEDS = 5
 POOL_SHARE = 0.85
 """A seed's pool is such a share of all groups (species) or examples (digits) that may be labelled."""
 _STEPS, _BATCH = 300, 64
