@@ -106,7 +106,9 @@ def digits(folder: Path) -> Path:
 def command(source: Path, *more: str) -> list[str]:
     """`shankha curate open`, on two cores."""
     cores = sorted(os.sched_getaffinity(0))[:CORES]
-    run = f"import os; os.sched_setaffinity(0, {cores}); from apps.main import main; main()"
+    # Started in the background of a script, a process would ignore the interrupt that ends it.
+    ready = f"import os, signal; os.sched_setaffinity(0, {cores}); signal.signal(2, signal.default_int_handler)"
+    run = f"{ready}; from apps.main import main; main()"
     return [sys.executable, "-c", run, "curate", "open", str(source), "--model", "shipped", *more]
 
 
