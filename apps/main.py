@@ -68,7 +68,7 @@ def command_tree() -> TyperGroup:
             "Look at data and predictions, put labels right, make the next training set.",
             (
                 LazyCommand(
-                    "open", "apps.curate.opening:open_source", "Open data, results and predictions in the App."
+                    "open", "apps.curate.opening:open_source", "Show data, results and predictions in the App."
                 ),
                 LazyCommand("next", "apps.curate.choosing:label_next", "Choose the pictures to label next."),
                 LazyCommand(

@@ -13,7 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from apps.curate.fields import BY_KIND, BY_NAME, BY_WHEN, COMPLETE, GROUP, INFO, ITEM, PART, TRACK, TRUTH, WINDOW
+from apps.curate.fields import (
+    ACCEPTED,
+    BY_KIND,
+    BY_NAME,
+    BY_WHEN,
+    COMPLETE,
+    GROUP,
+    INFO,
+    ITEM,
+    PART,
+    TRACK,
+    TRUTH,
+    WINDOW,
+)
 from data.curation.collection import WHOLE_PICTURE, Collection, Kind, Label, Part, Picture, Provenance
 from data.errors import InputError, ShankhaError
 from data.images import image_size
@@ -121,18 +134,10 @@ class _Reader:
         if part not in _PARTS:
             self.problems.append(Problem(item, f"is of a part {part!r} that is not known: it is taken as of none"))
             part = ""
-        self.pictures.append(
-            Picture(
-                item,
-                path,
-                size_wh,
-                tuple(self._taken(labels, item, size_wh)),
-                cast("Part", part),
-                values.get(GROUP) or "",
-                values.get(COMPLETE) is not False,
-                tuple(values.get("tags") or ()),
-            )
-        )
+        taken, tags = tuple(self._taken(labels, item, size_wh)), tuple(values.get("tags") or ())
+        complete = values.get(COMPLETE) is not False or _gone_through(taken, tags)
+        group = values.get(GROUP) or ""
+        self.pictures.append(Picture(item, path, size_wh, taken, cast("Part", part), group, complete, tags))
 
     def _taken(self, labels: list[dict[str, Any]], item: str, size_wh: tuple[int, int]) -> Iterator[Label]:
         for values in labels:
@@ -169,6 +174,11 @@ class _Reader:
         checked.add(item, 0, cast("tuple[float, float, float, float]", tuple(xyxy)))
         self.problems += checked.problems
         return checked.xyxy[0] if checked.boxes else None
+
+
+def _gone_through(labels: Sequence[Label], tags: Sequence[str]) -> bool:
+    """Whether a person has seen to the whole picture: accepted it, or said every one of its labels."""
+    return ACCEPTED in tags or (bool(labels) and all(label.by.kind == "person" for label in labels))
 
 
 def _size(values: dict[str, Any], path: Path) -> tuple[int, int]:

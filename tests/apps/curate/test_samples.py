@@ -83,7 +83,9 @@ def test_boxes_come_back_as_they_went(data: st.DataObject, kind: str, fiftyone_m
         st.lists(boxes(masked=kind == "segmentation"), max_size=4, unique_by=lambda one: one.xyxy.tobytes())
     )
     part = data.draw(st.sampled_from(["train", "val", "test", ""]))
-    picture = Picture("a/b.png", Path("/nowhere/a/b.png"), SIZE, tuple(labels), part, "site", data.draw(st.booleans()))
+    settled = bool(labels) and all(label.by == PERSON for label in labels)
+    whole = settled or data.draw(st.booleans())
+    picture = Picture("a/b.png", Path("/nowhere/a/b.png"), SIZE, tuple(labels), part, "site", whole)
     collection = Collection("reef", kind, ("fish", "crab"), (picture,))  # type: ignore[arg-type]
     dataset = dataset_of(collection, "reef")
     try:
@@ -300,3 +302,21 @@ def test_videos_are_no_collection_of_pictures(fiftyone_module: ModuleType) -> No
     dataset.media_type = "video"
     with pytest.raises(InputError, match="holds videos"):
         collection_of(dataset)
+
+
+@pytest.mark.parametrize(
+    ("speakers", "tags", "whole"),
+    [
+        ((PERSON, PERSON), (), True),
+        ((PERSON, SOURCE), (), False),
+        ((), (), False),
+        ((), ("accepted",), True),
+    ],
+)
+def test_a_picture_that_a_person_went_through_is_wholly_labelled(
+    fiftyone_module: ModuleType, speakers: tuple[Provenance, ...], tags: tuple[str, ...], whole: bool
+) -> None:
+    labels = tuple(Label("fish", by, np.array([1, 2, 30 + n, 40], np.float32)) for n, by in enumerate(speakers))
+    picture = Picture("a.png", Path("/nowhere/a.png"), SIZE, labels, complete=False, tags=tags)
+    dataset = dataset_of(Collection("reef", "detection", ("fish",), (picture,)), "reef")
+    assert collection_of(dataset).pictures[0].complete is whole
