@@ -28,6 +28,7 @@ from apps.fish.decisions import History
 from apps.fish.detecting import Model
 from apps.fish.drawing import sized
 from apps.fish.parts.choosing import LARGEST
+from apps.fish.parts.looking import FrameDetector
 from apps.fish.parts.sources import ArtifactPart
 from apps.fish.parts.species import SpeciesLooker, SpeciesModel
 from apps.fish.review.queue import read_queue
@@ -136,7 +137,7 @@ class NamerPart(ArtifactPart):
         taxonomy = Taxonomy(taxa=tuple(Taxon(key=name) for name in NAMES))
         return SpeciesModel("truth of made-up footage, unsure", "0" * 64, NAMES, 0.5, taxonomy)
 
-    def load(self) -> SpeciesLooker:
+    def load(self, detector: FrameDetector) -> SpeciesLooker:
         """Read the truth."""
         return SpeciesLooker(Namer(self.folder / TRUTH), self.least_score)
 
