@@ -10,3 +10,7 @@ from data.words import several
 )
 def test_one_is_told_as_one(count: int, told: str) -> None:
     assert several(count, "problem") == told
+
+
+def test_what_ends_in_s_takes_es() -> None:
+    assert [several(count, "class") for count in (1, 2)] == ["1 class", "2 classes"]

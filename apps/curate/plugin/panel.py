@@ -8,7 +8,7 @@ from typing import Any, Final
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
-from apps.curate import fields
+from apps.curate import fields, views
 from apps.curate.database import curate_folder
 from apps.curate.plugin import edits
 from apps.curate.plugin.asking import PERSON, classes, counted, who
@@ -27,6 +27,7 @@ from apps.curate.plugin.labelling import (
 from apps.curate.plugin.person import person
 from apps.curate.plugin.targets import has_boxes, meant, predicted
 from data.errors import ShankhaError
+from data.words import several
 
 OPERATORS: Final = "@shankha/curate"
 TALLIES: Final = (fields.CORRECTED, fields.ACCEPTED, fields.RELABEL, fields.ILLEGIBLE, fields.CHOSEN)
@@ -138,7 +139,7 @@ class Shankha(foo.Panel):
         dataset = ctx.dataset
         known = dataset.info.get(fields.INFO, {})
         what = "video" if dataset.media_type == "video" else "picture"
-        head = f"**{_plain(dataset.name)}**: {_several(len(dataset), what)}, {_several(len(classes(dataset)), 'class')}"
+        head = f"**{_plain(dataset.name)}**: {several(len(dataset), what)}, {several(len(classes(dataset)), 'class')}"
         kind = f" ({known['kind']})" if "kind" in known else ""
         panel.md(f"{head}{kind}\n\n{_tally(dataset)}", name="about")
 
@@ -219,18 +220,14 @@ def _tally(dataset: Any) -> str:
     return ", ".join(told) or "Nothing has been said of them yet."
 
 
-def _several(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 'es' if what.endswith('s') else 's'}"
-
-
 def _has_suggestions(dataset: Any) -> bool:
     inside = f"{fields.TRUTH}.detections." if has_boxes(dataset) else ""
     return dataset.get_field(inside + fields.SUGGESTED) is not None
 
 
 def _doubtful(dataset: Any) -> int:
-    settled = {"tags": {"$in": [fields.ACCEPTED, fields.CORRECTED, fields.ILLEGIBLE]}}
-    return dataset.mongo([{"$match": {fields.DOUBT: {"$gte": DOUBTFUL}, "$nor": [settled]}}]).count()
+    """How many pictures the view of doubtful labels shows."""
+    return len(dataset.load_saved_view(views.DOUBTFUL)) if dataset.has_saved_view(views.DOUBTFUL) else 0
 
 
 def _one(ctx: Any, one: Seen) -> str:

@@ -440,7 +440,8 @@ def shown(result) -> str:
 
 def test_the_panel_tells_what_there_is_and_offers_the_answers(asked, digits, fiftyone_module):
     doubtful = fiftyone_module.ViewField(fields.DOUBT) > 0.5
-    digits.save_view("labels to doubt", digits.match(doubtful))
+    settled = [fields.ACCEPTED, fields.CORRECTED, fields.ILLEGIBLE]
+    digits.save_view("labels to doubt", digits.match_tags(settled, bool=False).match(doubtful))
     ids = digits.values("id")
 
     def panel(method="on_change_selected", params=None, **context):
