@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, ClassVar, Final
 
 import fiftyone.operators as foo
@@ -64,9 +65,9 @@ class _Labelling(foo.Operator):
     def ask(self, ctx: Any, asked: types.Object) -> None:
         """Ask what the operator must know."""
 
+    @abstractmethod
     def rule(self, ctx: Any, name: str) -> Rule:
         """What becomes of a label."""
-        raise NotImplementedError
 
 
 class _OfBoxes(_Labelling):

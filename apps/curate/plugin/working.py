@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -80,13 +81,13 @@ class _Working(foo.Operator):
         yield ended[0]()
         yield ctx.ops.reload_dataset()
 
+    @abstractmethod
     def ask(self, ctx: Any, asked: types.Object) -> None:
         """Ask what the operator must know."""
-        raise NotImplementedError
 
+    @abstractmethod
     def work(self, ctx: Any, tick: _Tick) -> _Show:
         """Do it."""
-        raise NotImplementedError
 
 
 class RunModel(_Working):
