@@ -295,9 +295,15 @@ def _require_room(home: Path) -> None:
 
 
 def _is_free(lock: Path) -> bool:
+    """Whether nobody has the lock."""
+    return _can_be(fcntl.LOCK_EX, lock)
+
+
+def _can_be(way: int, lock: Path) -> bool:
+    """Whether the lock could be taken that way at this moment."""
     with lock.open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, way | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
     return True
@@ -371,9 +377,4 @@ def _wait_for_the_end(home: Path) -> None:
 
 def _is_shared(lock: Path) -> bool:
     """Whether others share the lock, so that it may be shared once more; a keeper that is stopping has it alone."""
-    with lock.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
+    return _can_be(fcntl.LOCK_SH, lock)

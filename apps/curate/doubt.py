@@ -14,6 +14,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
 from typing import Final, Literal
 
 import numpy as np
@@ -155,9 +157,9 @@ def _folds(labels: Labels, groups: NDArray[np.str_]) -> Iterator[tuple[NDArray[n
             yield from split.StratifiedKFold(count, shuffle=True, random_state=0).split(labels, labels)
 
 
-def _scikit(module: str):  # type: ignore[no-untyped-def]
+def _scikit(module: str) -> ModuleType:
     try:
-        return __import__(f"sklearn.{module}", fromlist=[module])
+        return import_module(f"sklearn.{module}")
     except ImportError as error:
         found, cure = "the package is not installed", "install the extra: uv sync --extra curate"
         raise MissingDependencyError("scikit-learn", found, cure=cure) from error

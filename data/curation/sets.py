@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import cv2
 
 from data.curation.collection import Collection, Kind, Label, Part, Picture, Provenance
+from data.curation.detected import group_of, labels_of
 from data.errors import ArgumentError, FileAccessError, InputError, ShankhaError
 from data.images import image_size
 from data.labels import DIGIT_CLASSES
@@ -122,12 +123,8 @@ def detections_collection(
 def _take_boxes(gathered: _Gathered, detections: DetectionSet, part: Part) -> None:
     by = Provenance(kind="source", name=detections.name)
     for index, name in enumerate(detections.ids.tolist()):
-        masks = detections.masks[index] if detections.masks is not None else (None,) * len(detections.labels[index])
-        boxes = zip(detections.labels[index].tolist(), detections.xyxy[index], masks, strict=True)
-        labels = tuple(Label(detections.names[label], by, box, mask) for label, box, mask in boxes)
-        clip = str(detections.clips[index])
-        group = str(detections.sites[index]) or (clip if clip != name else "")
-        said = _Said(labels, part, group, bool(detections.exhaustive[index]))
+        whole = bool(detections.exhaustive[index])
+        said = _Said(labels_of(detections, index, by), part, group_of(detections, index), whole)
         if isinstance(detections.images, PictureFiles):
             path = detections.images.paths[int(detections.places[index])]
             gathered.add_file(path, said, detections.size_wh(index))

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from data.curation.collection import Collection, Kind, Label, Part, Picture, Provenance
+from data.curation.detected import group_of, labels_of
 from data.curation.exchange.format import Library
 from data.curation.exchange.places import FRAME
 from data.errors import InputError
@@ -87,11 +88,7 @@ def pictures_of(detections: DetectionSet, by: Provenance, part: Part) -> tuple[P
         raise TypeError(f"{detections.name}: its pictures are no files")
     found = []
     for index, name in enumerate(detections.ids.tolist()):
-        masks = detections.masks[index] if detections.masks else (None,) * len(detections.labels[index])
-        boxes = zip(detections.labels[index].tolist(), detections.xyxy[index], masks, strict=True)
-        labels = tuple(Label(detections.names[label], by, xyxy, mask) for label, xyxy, mask in boxes)
-        site, clip = str(detections.sites[index]), str(detections.clips[index])
-        group = site or (clip if clip != name else "")
+        labels, group = labels_of(detections, index, by), group_of(detections, index)
         path = images.paths[int(detections.places[index])]
         whole = bool(detections.exhaustive[index])
         found.append(Picture(name, path, detections.size_wh(index), labels, part, group, complete=whole))
