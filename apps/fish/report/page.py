@@ -92,7 +92,7 @@ def _header(files: SurveyFiles) -> Html:
     )
     incomplete = sum(not one.about.complete for one in deployments)
     facts = [
-        (f"{len(deployments)}", "deployments counted"),
+        (f"{len(deployments)}", "deployment counted" if len(deployments) == 1 else "deployments counted"),
         (clock(seconds).partition(".")[0], "of footage (h:mm:ss)"),
         (f"{sum(one.counts.samples for one in deployments):,}", "frames looked at"),
         (f"{incomplete}", "incomplete"),
